@@ -1,0 +1,1 @@
+"""The beanstalk protocol without input or output: bytes to commands, results to bytes."""

@@ -1,0 +1,35 @@
+"""The constants of the wire: every bound that the protocol states or beanstalkd enforces."""
+
+import re
+from typing import Final
+
+DEFAULT_PORT: Final = 11300
+
+#: The longest command line, its CRLF included.
+MAX_LINE_BYTES: Final = 224
+
+#: The longest name of a tube.
+MAX_TUBE_NAME_BYTES: Final = 200
+
+#: A name that a tube may have: no leading hyphen, and only these characters.
+TUBE_NAME: Final = re.compile(rb"[A-Za-z0-9+/;.$_()][A-Za-z0-9\-+/;.$_()]{0,199}")
+
+MAX_U32: Final = 2**32 - 1
+MAX_U64: Final = 2**64 - 1
+
+#: A job with a smaller priority number than this one counts as urgent.
+URGENT_THRESHOLD: Final = 1024
+
+#: The largest body that a server takes unless told otherwise (``-z``).
+DEFAULT_MAX_JOB_BYTES: Final = 65535
+
+#: The largest value that ``-z`` may set.
+MAX_JOB_BYTES: Final = 1 << 30
+
+#: The name of the tube that every client uses and watches at first.
+DEFAULT_TUBE: Final = b"default"
+
+NS_PER_S: Final = 1_000_000_000
+
+#: A reserving client is warned this long before the first of its jobs times out.
+DEADLINE_MARGIN_NS: Final = NS_PER_S
