@@ -1,0 +1,41 @@
+# Everything a developer does here, one word each. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+# Extra words for the command behind `run`, `test` or `bench`:  make run ARGS="-p 11301"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run venv peers check test bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+# beanrow needs nothing but Python, so it is run straight from the source.
+run:  ## serve on 127.0.0.1:11300 (ARGS="--help" tells more)
+	PYTHONPATH=src $(PYTHON) -m beanrow serve $(ARGS)
+
+venv: $(VENV)/.complete  ## make .venv, with beanrow (editable), the tests' needs and the linters
+
+$(VENV)/.complete: pyproject.toml scripts/make-venv
+	PYTHON="$(PYTHON)" scripts/make-venv $(VENV)
+	@touch $@
+
+peers:  ## fetch the programs that the tests compare beanrow with into .peers
+	@scripts/get-peers
+
+check: venv  ## ruff, ruff format and mypy, changing nothing
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test: venv peers check  ## check, then run the tests (ARGS="tests/unit -k heap" for some of them)
+	$(VENV)/bin/pytest $(ARGS)
+
+bench: venv peers  ## measure beanrow beside beanstalkd
+	$(VENV)/bin/python -m benchmarks $(ARGS)
+
+clean:  ## remove all that the other words have made
+	rm -rf $(VENV) .peers tests/clients/npm/node_modules build dist src/*.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
