@@ -1,0 +1,72 @@
+"""The situations in which the servers are compared."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from benchmarks.errors import BenchmarkError
+
+PAUSED_TUBES = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One situation: what each connection does, how many do it, and what the queue holds.
+
+    `window` commands of each connection are in flight at any time. `tubes` other tubes exist
+    meanwhile, each with a job delayed by a day, the first `PAUSED_TUBES` of them paused.
+    """
+
+    name: str
+    verbs: Literal["put", "cycle"]
+    connections: int
+    window: int = 1
+    tubes: int = 0
+
+    @property
+    def commands_per_unit(self) -> int:
+        """A unit of work is one put, or one put with its reserve and its delete."""
+        return 1 if self.verbs == "put" else 3
+
+    @property
+    def in_flight(self) -> int:
+        """The commands of all connections that wait for their reply at any time."""
+        return self.connections * self.window
+
+    @property
+    def meaning(self) -> str:
+        """The case in words."""
+        verbs = "put" if self.verbs == "put" else "put/reserve/delete"
+        connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
+        in_flight = "one" if self.window == 1 else str(self.window)
+        beside = f", beside {self.tubes:,} tubes of delayed jobs" if self.tubes else ""
+        return f"{verbs} on {connections}, {in_flight} in flight each{beside}"
+
+
+CASES = (
+    Case("put-1", "put", connections=1),
+    Case("put-50", "put", connections=50),
+    Case("put-500", "put", connections=500),
+    Case("cycle-1", "cycle", connections=1),
+    Case("cycle-50", "cycle", connections=50),
+    Case("cycle-500", "cycle", connections=500),
+    Case("put-pipelined", "put", connections=10, window=100),
+    Case("cycle-pipelined", "cycle", connections=10, window=100),
+    Case("cycle-1k-tubes", "cycle", connections=50, tubes=1_000),
+    Case("cycle-10k-tubes", "cycle", connections=50, tubes=10_000),
+)
+
+
+def select(patterns: str) -> tuple[Case, ...]:
+    """Find the cases a comma-separated list of shell patterns names, in their usual order.
+
+    Raises BenchmarkError for a pattern that no case matches.
+    """
+    wanted = [pattern.strip() for pattern in patterns.split(",")]
+    for pattern in wanted:
+        if not any(fnmatchcase(case.name, pattern) for case in CASES):
+            names = ", ".join(case.name for case in CASES)
+            raise BenchmarkError(f"no case is called {pattern!r}; there are {names}")
+    return tuple(
+        case for case in CASES if any(fnmatchcase(case.name, pattern) for pattern in wanted)
+    )

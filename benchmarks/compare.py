@@ -1,0 +1,129 @@
+"""The comparison itself: A B A B, each time with a fresh server and the same amount of work.
+
+Both servers run one after the other within a round, never at once, so that what else happens on
+the machine (other programs, heat, a hypervisor) falls on both alike; a ratio is only ever taken
+between the two halves of one round.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.cases import Case
+from benchmarks.load import Load, Measurement, typical
+from benchmarks.prefill import prefill
+from benchmarks.servers import Contender, running
+
+CALIBRATION_PART = 0.25  # of the seconds of a run
+LEAST_CALIBRATION_S = 0.05
+WARMUP_PART = 0.1  # of the units of a run
+MOST_WARMUP_UNITS = 20_000
+MOST_UNITS = 1_000_000  # jobs pile up in a put case; this bounds the memory they take
+
+
+@dataclass(frozen=True)
+class Round:
+    """Both servers under the same load, one directly after the other."""
+
+    baseline: Measurement
+    candidate: Measurement
+
+    @property
+    def rate_ratio(self) -> float:
+        """How many commands the candidate executes in the time of one of the baseline's."""
+        return self.candidate.commands_per_s / self.baseline.commands_per_s
+
+    @property
+    def cpu_ratio(self) -> float:
+        """How much CPU the candidate uses where the baseline uses one second."""
+        return self.candidate.server_us_per_command / self.baseline.server_us_per_command
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """All rounds of one case, each of the same number of units."""
+
+    case: Case
+    units: int
+    rounds: Sequence[Round]
+
+    @property
+    def baseline(self) -> Measurement:
+        """The baseline's typical round."""
+        return typical([one.baseline for one in self.rounds])
+
+    @property
+    def candidate(self) -> Measurement:
+        """The candidate's typical round."""
+        return typical([one.candidate for one in self.rounds])
+
+    @property
+    def rate_ratios(self) -> list[float]:
+        return sorted(one.rate_ratio for one in self.rounds)
+
+    @property
+    def cpu_ratios(self) -> list[float]:
+        return sorted(one.cpu_ratio for one in self.rounds)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two servers, the load for them, and how long and how often each case runs."""
+
+    baseline: Contender
+    candidate: Contender
+    load: Load
+    rounds: int
+    seconds: float
+
+    def compare(self, case: Case, say: Callable[[str], None]) -> CaseResult:
+        """Measure one case; `say` hears after each of its 1 + `rounds` steps what came out.
+
+        Raises BenchmarkError as soon as a server or the load fails.
+        """
+        units = self._calibrate(case)
+        say(f"{case.name}: {units * case.commands_per_unit:,} commands a run")
+        rounds = []
+        for number in range(1, self.rounds + 1):
+            one = Round(
+                self._measure(self.baseline, case, units),
+                self._measure(self.candidate, case, units),
+            )
+            rounds.append(one)
+            rates = f"{one.baseline.commands_per_s:,.0f} and {one.candidate.commands_per_s:,.0f}"
+            say(
+                f"{case.name}, round {number} of {self.rounds}: {rates} commands/s, "
+                f"ratio {one.rate_ratio:.2f}"
+            )
+        return CaseResult(case, units, rounds)
+
+    def _calibrate(self, case: Case) -> int:
+        """Find how many units keep the slower server busy for as long as a run shall last.
+
+        A fixed number, not a fixed time: so both hold equally many jobs at every stage.
+        """
+        seconds = max(LEAST_CALIBRATION_S, self.seconds * CALIBRATION_PART)
+        slower = min(
+            self._run(contender, case, seconds=seconds).commands_per_s
+            for contender in (self.baseline, self.candidate)
+        )
+        units = int(slower * self.seconds / case.commands_per_unit)
+        return max(case.in_flight, min(units, MOST_UNITS))
+
+    def _measure(self, contender: Contender, case: Case, units: int) -> Measurement:
+        warmup_units = min(int(units * WARMUP_PART), MOST_WARMUP_UNITS)
+        return self._run(contender, case, units=units, warmup_units=warmup_units)
+
+    def _run(
+        self,
+        contender: Contender,
+        case: Case,
+        *,
+        units: int | None = None,
+        seconds: float | None = None,
+        warmup_units: int = 0,
+    ) -> Measurement:
+        with running(contender, self.load.cores.server) as server:
+            prefill(server, case.tubes)
+            return self.load.run(
+                server, case, units=units, seconds=seconds, warmup_units=warmup_units
+            )

@@ -1,0 +1,85 @@
+"""What is derived from measurements, and when a result is doubted."""
+
+import pytest
+
+from benchmarks.cases import CASES, Case, select
+from benchmarks.compare import CaseResult, Round
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Measurement, typical
+from benchmarks.report import as_json, table, warnings
+
+
+def measurement(
+    seconds: float = 1.0, *, server_cpu_s: float = 0.99, load_cpu_s: float = 0.5
+) -> Measurement:
+    return Measurement(
+        commands=1000,
+        seconds=seconds,
+        p50_us=10,
+        p99_us=20,
+        load_cpu_s=load_cpu_s,
+        server_cpu_s=server_cpu_s,
+    )
+
+
+def result(case: Case, *rounds: tuple[Measurement, Measurement]) -> CaseResult:
+    return CaseResult(case, 1000, [Round(*one) for one in rounds])
+
+
+MANY = Case("many", "put", connections=50)
+ALONE = Case("alone", "put", connections=1)
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    one = Round(measurement(2.0, server_cpu_s=1.5), measurement(0.5, server_cpu_s=0.5))
+    assert one.rate_ratio == 4
+    assert one.cpu_ratio == pytest.approx(1 / 3)
+
+
+def test_the_typical_measurement_is_the_median() -> None:
+    assert typical([measurement(3), measurement(1), measurement(1.5)]).seconds == 1.5
+
+
+def test_the_table_gives_median_and_spread() -> None:
+    rounds = [(measurement(1.0), measurement(seconds)) for seconds in (0.5, 1.0, 0.25)]
+    text = table([result(MANY, *rounds)], "old", "new")
+    assert "2.00 (1.00 to 4.00)" in text
+    assert "new / old" in text
+
+
+def test_json_holds_every_round() -> None:
+    document = as_json([result(MANY, (measurement(), measurement(0.5)))], {"cpu": "x"}, {})
+    (case,) = document["cases"]
+    assert case["rate_ratio"] == 2
+    assert case["rounds"][0]["candidate"]["commands_per_s"] == 2000
+
+
+def test_a_load_at_its_limit_is_pointed_out() -> None:
+    limited = measurement(server_cpu_s=0.6, load_cpu_s=0.98)
+    (warning,) = warnings([result(MANY, (measurement(), limited))], "old", "new")
+    assert warning.startswith("many, new: the load generator used 98%")
+
+
+def test_a_server_that_did_not_get_its_core_is_pointed_out() -> None:
+    starved = measurement(server_cpu_s=0.4)
+    (warning,) = warnings([result(MANY, (starved, measurement()))], "old", "new")
+    assert warning.startswith("many, old: work was waiting")
+
+
+def test_no_doubt_where_the_server_is_the_limit_or_waits_for_its_only_client() -> None:
+    idle = measurement(server_cpu_s=0.4)
+    busy = measurement(load_cpu_s=0.95)
+    assert warnings([result(MANY, (busy, busy)), result(ALONE, (idle, idle))], "old", "new") == []
+
+
+def test_cases_are_selected_by_name_and_pattern() -> None:
+    assert [case.name for case in select("put-*, cycle-1")] == [
+        "put-1",
+        "put-50",
+        "put-500",
+        "cycle-1",
+        "put-pipelined",
+    ]
+    assert select("*") == CASES
+    with pytest.raises(BenchmarkError, match="no case is called 'x'"):
+        select("put-1,x")
