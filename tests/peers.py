@@ -76,7 +76,7 @@ def require_peer(name: str) -> None:
 
     Under CI=true everything has to be there, so that is a failure instead.
     """
-    if not (PEERS / "log").is_dir():
+    if not (PEERS / "missing").is_dir():
         reason = "`make peers` has not been run"
     elif (PEERS / "missing" / name).exists():
         reason = (PEERS / "missing" / name).read_text().strip()
