@@ -1,0 +1,180 @@
+"""A blocking connection: a socket, a reader, and the rule that keeps replies with their commands.
+
+The rule: once an exchange ends in anything but a whole reply to it, be it a time-out, a closed
+socket, garbage, or Ctrl-C in the middle, nothing more is sent. The reply may still arrive, and
+would be taken for the answer to the next command.
+"""
+
+import socket
+from typing import Final, TypeVar
+
+from beanrow.client.address import Address, UnixAddress
+from beanrow.errors import (
+    BeanrowError,
+    ConnectionClosed,
+    ConnectionFailed,
+    ConnectionLost,
+    InvalidArgument,
+    IOTimeout,
+    ProtocolError,
+    ReplyError,
+)
+from beanrow.protocol.requests import Request
+from beanrow.protocol.responses import Response, ResponseReader
+
+RECEIVE_BYTES: Final = 64 * 1024
+
+#: A server that has vanished is noticed, even by a client that waits for ever, after
+#: KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_S = a minute.
+KEEPALIVE_IDLE_S: Final = 30
+KEEPALIVE_INTERVAL_S: Final = 10
+KEEPALIVE_PROBES: Final = 3
+
+Result = TypeVar("Result")
+
+
+class Stream:
+    """Carries one request at a time to the server and its response back.
+
+    Both time-outs are in seconds; None waits for ever. `io_timeout_s` is how long the server may
+    show no sign of life while it owes one, on top of what the request allows it.
+    """
+
+    def __init__(
+        self, address: Address, connect_timeout_s: float | None, io_timeout_s: float | None
+    ) -> None:
+        for name, timeout_s in (("connect", connect_timeout_s), ("io", io_timeout_s)):
+            if timeout_s is not None and not timeout_s > 0:
+                raise InvalidArgument(f"{name}_timeout: {timeout_s!r} is neither above 0 nor None")
+        self.address = address
+        self._io_timeout_s = io_timeout_s
+        self._reader = ResponseReader()
+        self._ended_by: str | None = None
+        self._socket = _connect(address, connect_timeout_s)
+
+    @property
+    def open(self) -> bool:
+        """Whether another exchange can begin."""
+        return self._ended_by is None
+
+    def exchange(self, request: Request[Result]) -> Result:
+        """Send the request, wait for its response and make the result.
+
+        Raises the ReplyError of a refusal, after which the stream is as good as before; and
+        ProtocolError, ConnectionLost or IOTimeout, after which it is closed.
+        """
+        if self._ended_by is not None:
+            raise ConnectionClosed(
+                f"{request.line}: not sent, since the connection to {self.address} "
+                f"{self._ended_by}; open a new one"
+            )
+        try:
+            self._send(request)
+            return request.result(self._receive(request))
+        except ReplyError:
+            raise
+        except BaseException as error:
+            reason = str(error) if isinstance(error, BeanrowError) else type(error).__name__
+            self.close(f"was given up after an error ({reason})")
+            raise
+
+    def quit(self) -> None:
+        """Say good-bye, wait until the server has closed the connection, and close it."""
+        if not self.open:
+            return
+        request = Request[None]("quit", {})
+        try:
+            self._send(request)
+            self._socket.settimeout(self._io_timeout_s)
+            while self._socket.recv(RECEIVE_BYTES):
+                pass
+        except TimeoutError as error:
+            raise self._timed_out(request, error) from error
+        except ConnectionError:
+            pass  # a server in a hurry; the connection has ended, which is all that was wanted
+        finally:
+            self.close()
+
+    def close(self, ended_by: str = "was closed") -> None:
+        """Close the socket; closing it twice is fine."""
+        if self._ended_by is None:
+            self._ended_by = ended_by
+            self._socket.close()
+
+    def _send(self, request: Request[Result]) -> None:
+        data = memoryview(request.encode())
+        try:
+            self._socket.settimeout(self._io_timeout_s)
+            while data:
+                data = data[self._socket.send(data) :]
+        except TimeoutError as error:
+            raise self._timed_out(request, error) from error
+        except OSError as error:
+            raise ConnectionLost(
+                f"{request.line}: the connection to {self.address} ended while sending: {error}"
+            ) from error
+
+    def _receive(self, request: Request[Result]) -> Response:
+        timeout_s = self._io_timeout_s
+        if timeout_s is not None:
+            timeout_s = None if request.hold_s is None else timeout_s + request.hold_s
+        while (response := self._reader.next()) is None:
+            self._reader.feed(self._receive_some(request, timeout_s))
+            timeout_s = self._io_timeout_s  # the server has begun to answer, and must go on
+        if len(self._reader):
+            raise ProtocolError(f"{request.line}: more than one reply from {self.address}")
+        return response
+
+    def _receive_some(self, request: Request[Result], timeout_s: float | None) -> bytes:
+        try:
+            self._socket.settimeout(timeout_s)
+            data = self._socket.recv(RECEIVE_BYTES)
+        except TimeoutError as error:
+            raise self._timed_out(request, error) from error
+        except OSError as error:
+            raise ConnectionLost(
+                f"{request.line}: the connection to {self.address} ended before the reply: {error}"
+            ) from error
+        if not data:
+            raise ConnectionLost(
+                f"{request.line}: {self.address} closed the connection before the reply"
+            )
+        return data
+
+    def _timed_out(self, request: Request[Result], error: TimeoutError) -> IOTimeout:
+        return IOTimeout(
+            f"{request.line}: no sign of {self.address}: {error} "
+            f"(io_timeout is {self._io_timeout_s} s)"
+        )
+
+
+def _connect(address: Address, timeout_s: float | None) -> socket.socket:
+    try:
+        if isinstance(address, UnixAddress):
+            return _connect_unix(address, timeout_s)
+        connected = socket.create_connection((address.host, address.port), timeout_s)
+    except OSError as error:
+        why = f"no answer within {timeout_s} s" if isinstance(error, TimeoutError) else error
+        raise ConnectionFailed(f"cannot connect to {address}: {why}") from error
+    # Commands are short and each waits for its reply: nothing is gained by collecting them.
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_S),
+        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
+    ):
+        if hasattr(socket, name):  # not every system can set these for one socket
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return connected
+
+
+def _connect_unix(address: UnixAddress, timeout_s: float | None) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.settimeout(timeout_s)
+        connected.connect(address.path)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
