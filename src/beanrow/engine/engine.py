@@ -1,0 +1,476 @@
+"""The verbs of the queue, and what time does to it.
+
+The strategy. Every job is in `Engine.jobs` by id and, by its state, in exactly one place of
+its tube (ready, delayed, buried) or of the session that holds it (reserved). Each verb takes
+the job out of its place and puts it into the next one, as the table in `job` allows.
+
+A ready job and a session that waits for its tube never stay side by side: whoever comes
+second finds the other. So a reserve only looks at the tubes it watches, a job that becomes
+ready only at the waiters of its own tube, and no command ever walks over all tubes.
+
+Time is an argument, in nanoseconds. Whatever waits for a moment (a tube for its next delayed
+job or the end of its pause, a session for the deadline of a job or of its reserve) stands in
+one heap, `_timers`, under a moment that is *never later* than the true one: it is moved
+forward at once, but not back. When it fires too early nothing is due, and it is filed anew.
+This makes put, reserve and delete almost free of timer work.
+
+The engine calls nobody. A reserve that had to wait is answered through `Engine.answers`,
+which the caller empties after every call that may have made a job ready, and after `tick`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from beanrow.engine.heap import OUTSIDE, Heap, HeapNode
+from beanrow.engine.job import BURIED, DELAYED, GONE, READY, RESERVED, TRANSITIONS, Job
+from beanrow.engine.session import NEVER_NS, NoJob, Session
+from beanrow.engine.stats import Totals
+from beanrow.engine.tube import Tube, TubeSet
+from beanrow.protocol.limits import (
+    DEADLINE_MARGIN_NS,
+    DEFAULT_TUBE,
+    NS_PER_S,
+    URGENT_THRESHOLD,
+)
+
+KICKABLE: Final = frozenset(TRANSITIONS["kick-job"])
+RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
+
+
+class Engine:
+    """All jobs, tubes and sessions of one server.
+
+    Every method that takes `now_ns` must be given times that never go back. Ids and times
+    come back exactly as they were given; nothing here is rounded.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Job] = {}
+        self.tubes = TubeSet()
+        self.totals = Totals()
+        #: Reserves that had to wait and now have their answer, oldest first.
+        self.answers: list[tuple[Session, Job | NoJob]] = []
+        self._timers: Heap[HeapNode] = Heap()
+        self._last_job_id = 0
+        self._last_node_id = 0
+        #: Every session begins with it, so it stays for ever.
+        self._default = self._open_tube(DEFAULT_TUBE)
+
+    # --- sessions -----------------------------------------------------------------------
+
+    def open_session(self) -> Session:
+        """A client came: it uses and watches the default tube."""
+        self._last_node_id += 1
+        session = Session(self._last_node_id, self._default)
+        self._default.using += 1
+        self._default.watching += 1
+        self.totals.sessions += 1
+        self.totals.total_sessions += 1
+        return session
+
+    def close_session(self, session: Session, now_ns: int) -> None:
+        """A client left: its reserve is forgotten, its reserved jobs are ready again."""
+        self._stop_waiting(session)
+        if session.heap_index != OUTSIDE:
+            self._timers.remove(session)
+        # In the order in which it took them: that is who gets the next one if others wait.
+        held = sorted(
+            session.reserved.nodes,
+            key=lambda job: (job.rank - job.ttr_s * NS_PER_S, job.pri, job.id),
+        )
+        for job in held:
+            self._leave_reserved(job)
+            self._make_ready(job, now_ns)
+        while session.watch.tubes:
+            tube = session.watch.tubes[0]
+            session.watch.remove(tube)
+            tube.watching -= 1
+            self._forget_unneeded(tube)
+        session.use.using -= 1
+        self._forget_unneeded(session.use)
+        self.totals.sessions -= 1
+        self.totals.producers -= session.is_producer
+        self.totals.workers -= session.is_worker
+
+    def use(self, session: Session, name: bytes) -> None:
+        """Puts of this session go to the named tube from now on."""
+        tube = self._open_tube(name)
+        tube.using += 1
+        left = session.use
+        session.use = tube
+        left.using -= 1
+        self._forget_unneeded(left)
+
+    def watch(self, session: Session, name: bytes) -> int:
+        """Reserve from the named tube too. Returns how many tubes are watched now."""
+        tube = self._open_tube(name)
+        if session.watch.add(tube):
+            tube.watching += 1
+        return len(session.watch)
+
+    def ignore(self, session: Session, name: bytes) -> int:
+        """Reserve from the named tube no more. Returns how many tubes are watched now.
+
+        0 says that nothing changed because it was the only one watched.
+        """
+        tube = session.watch.get(name)
+        if tube is not None:
+            if len(session.watch) == 1:
+                return 0
+            session.watch.remove(tube)
+            tube.watching -= 1
+            self._forget_unneeded(tube)
+        return len(session.watch)
+
+    # --- the producer's verbs -----------------------------------------------------------
+
+    def begin_put(self, session: Session, pri: int, delay_s: int, ttr_s: int, now_ns: int) -> Job:
+        """A job with an id, for the tube that the session uses, which is not in the queue yet.
+
+        An id taken is never given again, even if the body never comes. `delay_s` and `ttr_s`
+        are whole seconds; a ttr of 0 becomes 1, so that no job can time out before its
+        worker has read it.
+        """
+        if not session.is_producer:
+            session.is_producer = True
+            self.totals.producers += 1
+        self._last_job_id += 1
+        return Job(self._last_job_id, session.use, pri, delay_s, ttr_s or 1, now_ns)
+
+    def finish_put(self, job: Job, body: bytes, now_ns: int) -> None:
+        """Insert a job from `begin_put`; its delay begins now."""
+        job.body = body
+        self.jobs[job.id] = job
+        self.totals.total_jobs += 1
+        job.tube.total_jobs += 1
+        if job.delay_s:
+            self._make_delayed(job, now_ns)
+        else:
+            self._make_ready(job, now_ns)
+
+    # --- the worker's verbs -------------------------------------------------------------
+
+    def reserve(self, session: Session, wait_until_ns: int, now_ns: int) -> Job | NoJob | None:
+        """Take the first ready job of the watched tubes: by priority, then by id.
+
+        Without one the session waits until `wait_until_ns` (`NEVER_NS`: for ever): the result
+        is None and the answer comes through `answers`. It does not wait when that moment has
+        come, nor when one of its own jobs is about to time out.
+        """
+        self._note_worker(session)
+        first: Job | None = None
+        for tube in session.watch.tubes:
+            if tube.ready.nodes and not tube.paused:
+                job = tube.ready.nodes[0]
+                if (
+                    first is None
+                    or job.rank < first.rank
+                    or (job.rank == first.rank and job.id < first.id)
+                ):
+                    first = job
+        if first is not None:
+            self._leave_ready(first)
+            self._make_reserved(first, session, now_ns)
+            return first
+        if self._deadline_soon(session, now_ns):
+            return NoJob.DEADLINE_SOON
+        if wait_until_ns <= now_ns:
+            return NoJob.TIMED_OUT
+        self._start_waiting(session, wait_until_ns)
+        return None
+
+    def reserve_job(self, session: Session, job_id: int, now_ns: int) -> Job | None:
+        """Take this very job, whichever tube it is in; None when there is none to take."""
+        job = self.jobs.get(job_id)
+        if job is None or job.state not in RESERVABLE:
+            return None
+        self._note_worker(session)
+        self._leave(job)
+        self._make_reserved(job, session, now_ns)
+        return job
+
+    def delete(self, session: Session, job_id: int) -> bool:
+        """Remove a job for good: any that no other session holds. False: not found."""
+        job = self.jobs.get(job_id)
+        if job is None or (job.state == RESERVED and job.holder is not session):
+            return False
+        self._leave(job)
+        job.state = GONE
+        del self.jobs[job_id]
+        tube = job.tube
+        tube.deletes += 1
+        self._forget_unneeded(tube)
+        return True
+
+    def release(self, session: Session, job_id: int, pri: int, delay_s: int, now_ns: int) -> bool:
+        """Give a job back, with a new priority and delay. False: not held by this session."""
+        job = self._held(session, job_id)
+        if job is None:
+            return False
+        self._leave_reserved(job)
+        job.pri = pri
+        job.delay_s = delay_s
+        job.releases += 1
+        if delay_s:
+            self._make_delayed(job, now_ns)
+        else:
+            self._make_ready(job, now_ns)
+        return True
+
+    def bury(self, session: Session, job_id: int, pri: int) -> bool:
+        """Put a job aside until it is kicked. False: not held by this session."""
+        job = self._held(session, job_id)
+        if job is None:
+            return False
+        self._leave_reserved(job)
+        job.pri = pri
+        job.buries += 1
+        job.state = BURIED
+        job.tube.buried[job.id] = job
+        self.totals.buried += 1
+        return True
+
+    def touch(self, session: Session, job_id: int, now_ns: int) -> bool:
+        """Give the job its whole ttr again, from now. False: not held by this session."""
+        job = self._held(session, job_id)
+        if job is None:
+            return False
+        session.reserved.move(job, now_ns + job.ttr_s * NS_PER_S)
+        return True
+
+    # --- the maintainer's verbs ---------------------------------------------------------
+
+    def kick(self, session: Session, bound: int, now_ns: int) -> int:
+        """Make buried jobs of the used tube ready, the first buried first; if there are none,
+        delayed ones, the next due first. At most `bound`; returns how many."""
+        tube = session.use
+        kicks_buried = bool(tube.buried)
+        kicked = 0
+        while kicked < bound and (tube.buried if kicks_buried else tube.delayed.nodes):
+            job = next(iter(tube.buried.values())) if kicks_buried else tube.delayed.nodes[0]
+            self._kick(job, now_ns)
+            kicked += 1
+        return kicked
+
+    def kick_job(self, job_id: int, now_ns: int) -> bool:
+        """Make one buried or delayed job ready. False: there is none of that id."""
+        job = self.jobs.get(job_id)
+        if job is None or job.state not in KICKABLE:
+            return False
+        self._kick(job, now_ns)
+        return True
+
+    def pause(self, name: bytes, pause_s: int, now_ns: int) -> bool:
+        """Let no job of a tube be reserved for so many seconds. False: no such tube."""
+        tube = self.tubes.get(name)
+        if tube is None:
+            return False
+        tube.pauses += 1
+        tube.paused = True
+        tube.pause_s = pause_s
+        tube.unpause_at_ns = now_ns + pause_s * NS_PER_S
+        self._arm(tube, tube.unpause_at_ns)
+        return True
+
+    # --- time ---------------------------------------------------------------------------
+
+    def next_tick_ns(self) -> int:
+        """The moment at which `tick` may next have something to do; `NEVER_NS` if none."""
+        nodes = self._timers.nodes
+        return nodes[0].rank if nodes else NEVER_NS
+
+    def tick(self, now_ns: int) -> None:
+        """Do all that is due: delays, pauses, ttrs, the end of waiting."""
+        timers = self._timers
+        while timers.nodes and timers.nodes[0].rank <= now_ns:
+            node = timers.pop()
+            if isinstance(node, Tube):
+                self._tick_tube(node, now_ns)
+            elif isinstance(node, Session):
+                self._tick_session(node, now_ns)
+
+    def _tick_tube(self, tube: Tube, now_ns: int) -> None:
+        delayed = tube.delayed
+        while delayed.nodes and delayed.nodes[0].rank <= now_ns:
+            job = delayed.nodes[0]
+            self._leave_delayed(job)
+            self._make_ready(job, now_ns)
+        if tube.paused and tube.unpause_at_ns <= now_ns:
+            tube.paused = False
+            tube.pause_s = 0
+            while tube.waiting and tube.ready.nodes:
+                job = tube.ready.nodes[0]
+                self._leave_ready(job)
+                self._hand_over(job, now_ns)
+        if delayed.nodes:
+            self._arm(tube, delayed.nodes[0].rank)
+        if tube.paused:
+            self._arm(tube, tube.unpause_at_ns)
+
+    def _tick_session(self, session: Session, now_ns: int) -> None:
+        if session.waiting:
+            if self._deadline_soon(session, now_ns):
+                self._answer(session, NoJob.DEADLINE_SOON)
+            elif session.wait_until_ns <= now_ns:
+                self._answer(session, NoJob.TIMED_OUT)
+        reserved = session.reserved
+        while reserved.nodes and reserved.nodes[0].rank <= now_ns:
+            job = reserved.nodes[0]
+            self._leave_reserved(job)
+            job.timeouts += 1
+            self.totals.timeouts += 1
+            self._make_ready(job, now_ns)
+        self._arm_session(session)
+
+    def stop_waiting(self, session: Session) -> None:
+        """End a reserve that waits, as if its time had passed (its client sends no more)."""
+        if session.waiting:
+            self._answer(session, NoJob.TIMED_OUT)
+
+    # --- where a job is -----------------------------------------------------------------
+
+    def _make_ready(self, job: Job, now_ns: int) -> None:
+        tube = job.tube
+        if tube.waiting and not tube.paused:
+            self._hand_over(job, now_ns)
+            return
+        job.state = READY
+        tube.ready.push(job, job.pri)
+        if job.pri < URGENT_THRESHOLD:
+            tube.urgent += 1
+            self.totals.urgent += 1
+
+    def _leave_ready(self, job: Job) -> None:
+        tube = job.tube
+        tube.ready.remove(job)
+        if job.pri < URGENT_THRESHOLD:
+            tube.urgent -= 1
+            self.totals.urgent -= 1
+
+    def _make_delayed(self, job: Job, now_ns: int) -> None:
+        due_ns = now_ns + job.delay_s * NS_PER_S
+        job.state = DELAYED
+        job.tube.delayed.push(job, due_ns)
+        self.totals.delayed += 1
+        self._arm(job.tube, due_ns)
+
+    def _leave_delayed(self, job: Job) -> None:
+        job.tube.delayed.remove(job)
+        self.totals.delayed -= 1
+
+    def _make_reserved(self, job: Job, session: Session, now_ns: int) -> None:
+        deadline_ns = now_ns + job.ttr_s * NS_PER_S
+        job.state = RESERVED
+        job.holder = session
+        job.reserves += 1
+        session.reserved.push(job, deadline_ns)
+        job.tube.reserved += 1
+        self.totals.reserved += 1
+        self._arm(session, deadline_ns)
+
+    def _leave_reserved(self, job: Job) -> None:
+        assert job.holder is not None, "a reserved job has a holder"
+        job.holder.reserved.remove(job)
+        job.holder = None
+        job.tube.reserved -= 1
+        self.totals.reserved -= 1
+
+    def _leave_buried(self, job: Job) -> None:
+        del job.tube.buried[job.id]
+        self.totals.buried -= 1
+
+    def _leave(self, job: Job) -> None:
+        if job.state == RESERVED:
+            self._leave_reserved(job)
+        elif job.state == READY:
+            self._leave_ready(job)
+        elif job.state == DELAYED:
+            self._leave_delayed(job)
+        else:
+            self._leave_buried(job)
+
+    def _held(self, session: Session, job_id: int) -> Job | None:
+        job = self.jobs.get(job_id)
+        return job if job is not None and job.holder is session else None
+
+    def _kick(self, job: Job, now_ns: int) -> None:
+        self._leave(job)
+        job.kicks += 1
+        self._make_ready(job, now_ns)
+
+    # --- who waits ----------------------------------------------------------------------
+
+    def _note_worker(self, session: Session) -> None:
+        if not session.is_worker:
+            session.is_worker = True
+            self.totals.workers += 1
+
+    def _start_waiting(self, session: Session, wait_until_ns: int) -> None:
+        session.waiting = True
+        session.wait_until_ns = wait_until_ns
+        self.totals.waiting += 1
+        for tube in session.watch.tubes:
+            tube.waiting[session] = None
+        self._arm_session(session)
+
+    def _stop_waiting(self, session: Session) -> None:
+        if session.waiting:
+            session.waiting = False
+            self.totals.waiting -= 1
+            for tube in session.watch.tubes:
+                del tube.waiting[session]
+
+    def _answer(self, session: Session, answer: Job | NoJob) -> None:
+        self._stop_waiting(session)
+        self.answers.append((session, answer))
+
+    def _hand_over(self, job: Job, now_ns: int) -> None:
+        """Reserve a job for the session that has waited longest for its tube."""
+        session = next(iter(job.tube.waiting))
+        self._make_reserved(job, session, now_ns)
+        self._answer(session, job)
+
+    def _deadline_soon(self, session: Session, now_ns: int) -> bool:
+        nodes = session.reserved.nodes
+        return bool(nodes) and nodes[0].rank - DEADLINE_MARGIN_NS <= now_ns
+
+    # --- timers -------------------------------------------------------------------------
+
+    def _arm(self, node: HeapNode, due_ns: int) -> None:
+        """See that `tick` looks at the node at that moment, or earlier."""
+        if node.heap_index == OUTSIDE:
+            self._timers.push(node, due_ns)
+        elif due_ns < node.rank:
+            self._timers.move(node, due_ns)
+
+    def _arm_session(self, session: Session) -> None:
+        due_ns = session.wait_until_ns if session.waiting else NEVER_NS
+        if session.reserved.nodes:
+            deadline_ns = session.reserved.nodes[0].rank
+            if session.waiting:
+                deadline_ns -= DEADLINE_MARGIN_NS
+            due_ns = min(due_ns, deadline_ns)
+        if due_ns != NEVER_NS:
+            self._arm(session, due_ns)
+
+    # --- tubes --------------------------------------------------------------------------
+
+    def _open_tube(self, name: bytes) -> Tube:
+        tube = self.tubes.get(name)
+        if tube is None:
+            self._last_node_id += 1
+            tube = Tube(self._last_node_id, name)
+            self.tubes.add(tube)
+        return tube
+
+    def _forget_unneeded(self, tube: Tube) -> None:
+        if tube is not self._default and not tube.is_needed():
+            self.tubes.remove(tube)
+            if tube.heap_index != OUTSIDE:
+                self._timers.remove(tube)
+
+
+def _order_of_reservation(job: Job) -> tuple[int, int, int]:
+    """Sorts reserved jobs by when they were taken; of those taken at once, as they came."""
+    return job.rank - job.ttr_s * NS_PER_S, job.pri, job.id

@@ -1,0 +1,232 @@
+"""The verb table: what a client may say, and in what form.
+
+beanstalkd compares the beginning of a line with each word, so a word stands here as it must
+begin a line: with its space where an argument must follow, without one where the line must
+end (or where beanstalkd does not look, as after ``quit``). Numbers are decimal digits without
+a sign, in any number of spaces; a tube name is taken as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from beanrow.protocol.limits import MAX_U32, MAX_U64, TUBE_NAME
+from beanrow.protocol.replies import BAD_FORMAT, UNKNOWN_COMMAND
+
+PUT: Final = 0
+PEEK: Final = 1
+PEEK_READY: Final = 2
+PEEK_DELAYED: Final = 3
+PEEK_BURIED: Final = 4
+RESERVE: Final = 5
+RESERVE_WITH_TIMEOUT: Final = 6
+RESERVE_JOB: Final = 7
+DELETE: Final = 8
+RELEASE: Final = 9
+BURY: Final = 10
+KICK: Final = 11
+KICK_JOB: Final = 12
+TOUCH: Final = 13
+STATS: Final = 14
+STATS_JOB: Final = 15
+STATS_TUBE: Final = 16
+USE: Final = 17
+WATCH: Final = 18
+IGNORE: Final = 19
+LIST_TUBES: Final = 20
+LIST_TUBE_USED: Final = 21
+LIST_TUBES_WATCHED: Final = 22
+PAUSE_TUBE: Final = 23
+QUIT: Final = 24
+
+#: Not a verb: a line or body that is answered with an error and does nothing.
+REFUSED: Final = 25
+
+VERB_COUNT: Final = 26
+
+#: In place of a verb's code: none.
+UNCOUNTED: Final = -1
+
+
+class Command:
+    """What a client asks: a verb code and its arguments; those it does not have are 0 or empty.
+
+    `number` is the id, or the bound of a kick, or the seconds of a reserve-with-timeout or a
+    pause, or the size of a put's body. For `REFUSED`, `reply` is the error to answer, and
+    `number` the verb that is counted as used all the same, `UNCOUNTED` when none is.
+    """
+
+    __slots__ = ("body", "delay_s", "number", "pri", "reply", "ttr_s", "tube", "verb")
+
+    def __init__(
+        self,
+        verb: int,
+        number: int = 0,
+        pri: int = 0,
+        delay_s: int = 0,
+        ttr_s: int = 0,
+        tube: bytes = b"",
+        reply: bytes = b"",
+    ) -> None:
+        self.verb = verb
+        self.number = number
+        self.pri = pri
+        self.delay_s = delay_s
+        self.ttr_s = ttr_s
+        self.tube = tube
+        self.body = b""
+        self.reply = reply
+
+
+def refused(reply: bytes, counted: int = UNCOUNTED) -> Command:
+    """A command that only answers an error."""
+    return Command(REFUSED, number=counted, reply=reply)
+
+
+# --- the forms of what follows a word ---------------------------------------------------------
+# Each is given the verb's code and the rest of the line, and makes the command of it.
+
+_NUMBER = rb" *([0-9]+)"
+_TWO_NUMBERS: Final = re.compile(_NUMBER + b" " + _NUMBER)
+_THREE_NUMBERS: Final = re.compile(b" ".join([_NUMBER] * 3))
+_FOUR_NUMBERS: Final = re.compile(b" ".join([_NUMBER] * 4) + b"(.*)", re.DOTALL)
+_NAME_AND_NUMBER: Final = re.compile(rb" *([A-Za-z0-9\-+/;.$_()]+) " + _NUMBER)
+_LAX_NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+
+
+def _nothing(verb: int, text: bytes) -> Command:
+    return Command(verb) if not text else refused(BAD_FORMAT)
+
+
+def _anything(verb: int, text: bytes) -> Command:
+    return Command(verb)
+
+
+def _one_number(verb: int, text: bytes, largest: int) -> Command:
+    digits = text.lstrip(b" ")
+    if digits.isdigit():
+        number = int(digits)
+        if number <= largest:
+            return Command(verb, number)
+    return refused(BAD_FORMAT)
+
+
+def _id(verb: int, text: bytes) -> Command:
+    return _one_number(verb, text, MAX_U64)
+
+
+def _seconds(verb: int, text: bytes) -> Command:
+    return _one_number(verb, text, MAX_U32)
+
+
+def _id_pri(verb: int, text: bytes) -> Command:
+    match = _TWO_NUMBERS.fullmatch(text)
+    if match is not None:
+        job_id, pri = int(match[1]), int(match[2])
+        if job_id <= MAX_U64 and pri <= MAX_U32:
+            return Command(verb, job_id, pri)
+    return refused(BAD_FORMAT)
+
+
+def _id_pri_delay(verb: int, text: bytes) -> Command:
+    match = _THREE_NUMBERS.fullmatch(text)
+    if match is not None:
+        job_id, pri, delay_s = int(match[1]), int(match[2]), int(match[3])
+        if job_id <= MAX_U64 and pri <= MAX_U32 and delay_s <= MAX_U32:
+            return Command(verb, job_id, pri, delay_s)
+    return refused(BAD_FORMAT)
+
+
+def _bound(verb: int, text: bytes) -> Command:
+    """The bound of a kick is read as C's strtoul does and cut to 32 bits: beanstalkd takes
+    a sign, any white space before it, and does not look at what comes after it."""
+    match = _LAX_NUMBER.match(text)
+    if match is not None:
+        number = int(match[1])
+        if abs(number) <= MAX_U64:
+            return Command(verb, number & MAX_U32)
+    return refused(BAD_FORMAT)
+
+
+def _tube(verb: int, text: bytes) -> Command:
+    if TUBE_NAME.fullmatch(text):
+        return Command(verb, tube=text)
+    return refused(BAD_FORMAT)
+
+
+def _tube_seconds(verb: int, text: bytes) -> Command:
+    match = _NAME_AND_NUMBER.fullmatch(text)
+    if match is None or int(match[2]) > MAX_U32:
+        return refused(BAD_FORMAT)
+    if not TUBE_NAME.fullmatch(match[1]):
+        return refused(BAD_FORMAT, counted=verb)
+    return Command(verb, int(match[2]), tube=match[1])
+
+
+def _put(verb: int, text: bytes) -> Command:
+    """Text after the four numbers is an error, but of a put whose body is too big it is the
+    smaller one: that body has to be skipped. So both are left to the parser."""
+    match = _FOUR_NUMBERS.fullmatch(text)
+    if match is not None:
+        pri, delay_s, ttr_s, size = int(match[1]), int(match[2]), int(match[3]), int(match[4])
+        if max(pri, delay_s, ttr_s, size) <= MAX_U32:
+            reply = BAD_FORMAT if match[5] else b""
+            return Command(verb, size, pri, delay_s, ttr_s, reply=reply)
+    return refused(BAD_FORMAT)
+
+
+class Verb:
+    """One row of the table: a word, its code, and the form of what follows it."""
+
+    __slots__ = ("code", "form", "word")
+
+    def __init__(self, word: bytes, code: int, form: Callable[[int, bytes], Command]) -> None:
+        self.word = word
+        self.code = code
+        self.form = form
+
+
+#: A word that begins another one stands after it, as the first that fits is taken.
+VERBS: Final = (
+    Verb(b"put ", PUT, _put),
+    Verb(b"peek ", PEEK, _id),
+    Verb(b"peek-ready", PEEK_READY, _nothing),
+    Verb(b"peek-delayed", PEEK_DELAYED, _nothing),
+    Verb(b"peek-buried", PEEK_BURIED, _nothing),
+    Verb(b"reserve-with-timeout ", RESERVE_WITH_TIMEOUT, _seconds),
+    Verb(b"reserve-job ", RESERVE_JOB, _id),
+    Verb(b"reserve", RESERVE, _nothing),
+    Verb(b"delete ", DELETE, _id),
+    Verb(b"release ", RELEASE, _id_pri_delay),
+    Verb(b"bury ", BURY, _id_pri),
+    Verb(b"kick ", KICK, _bound),
+    Verb(b"kick-job ", KICK_JOB, _id),
+    Verb(b"touch ", TOUCH, _id),
+    Verb(b"stats-job ", STATS_JOB, _id),
+    Verb(b"stats-tube ", STATS_TUBE, _tube),
+    Verb(b"stats", STATS, _nothing),
+    Verb(b"use ", USE, _tube),
+    Verb(b"watch ", WATCH, _tube),
+    Verb(b"ignore ", IGNORE, _tube),
+    Verb(b"list-tubes-watched", LIST_TUBES_WATCHED, _nothing),
+    Verb(b"list-tube-used", LIST_TUBE_USED, _nothing),
+    Verb(b"list-tubes", LIST_TUBES, _nothing),
+    Verb(b"quit", QUIT, _anything),
+    Verb(b"pause-tube", PAUSE_TUBE, _tube_seconds),
+)
+
+_BY_WORD: Final = {verb.word: verb for verb in VERBS}
+
+
+def read_line(line: bytes) -> Command:
+    """The command that a line, without its CRLF, asks for; what is wrong with it as `REFUSED`."""
+    if b"\0" in line:
+        return refused(BAD_FORMAT)
+    verb = _BY_WORD.get(line[: line.find(b" ") + 1] or line)
+    if verb is None:
+        verb = next((verb for verb in VERBS if line.startswith(verb.word)), None)
+        if verb is None:
+            return refused(UNKNOWN_COMMAND)
+    return verb.form(verb.code, line[len(verb.word) :])

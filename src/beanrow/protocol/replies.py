@@ -1,0 +1,150 @@
+"""Results to bytes: every reply of the server, and the documents of its stats verbs.
+
+The documents are a small subset of YAML whose keys, order and quoting are beanstalkd 1.13's:
+strings stand in double quotes, except ``id`` and ``state``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+BURIED: Final = b"BURIED\r\n"
+DEADLINE_SOON: Final = b"DEADLINE_SOON\r\n"
+DELETED: Final = b"DELETED\r\n"
+JOB_KICKED: Final = b"KICKED\r\n"
+NOT_FOUND: Final = b"NOT_FOUND\r\n"
+NOT_IGNORED: Final = b"NOT_IGNORED\r\n"
+PAUSED: Final = b"PAUSED\r\n"
+RELEASED: Final = b"RELEASED\r\n"
+TIMED_OUT: Final = b"TIMED_OUT\r\n"
+TOUCHED: Final = b"TOUCHED\r\n"
+
+BAD_FORMAT: Final = b"BAD_FORMAT\r\n"
+DRAINING: Final = b"DRAINING\r\n"
+EXPECTED_CRLF: Final = b"EXPECTED_CRLF\r\n"
+JOB_TOO_BIG: Final = b"JOB_TOO_BIG\r\n"
+OUT_OF_MEMORY: Final = b"OUT_OF_MEMORY\r\n"
+UNKNOWN_COMMAND: Final = b"UNKNOWN_COMMAND\r\n"
+
+
+def inserted(job_id: int) -> bytes:
+    return b"INSERTED %d\r\n" % job_id
+
+
+def kicked(count: int) -> bytes:
+    return b"KICKED %d\r\n" % count
+
+
+def using(tube: bytes) -> bytes:
+    return b"USING %b\r\n" % tube
+
+
+def watching(count: int) -> bytes:
+    return b"WATCHING %d\r\n" % count
+
+
+def reserved(job_id: int, body: bytes) -> bytes:
+    return b"RESERVED %d %d\r\n%b\r\n" % (job_id, len(body), body)
+
+
+def found(job_id: int, body: bytes) -> bytes:
+    return b"FOUND %d %d\r\n%b\r\n" % (job_id, len(body), body)
+
+
+def ok(document: bytes) -> bytes:
+    return b"OK %d\r\n%b\r\n" % (len(document), document)
+
+
+def list_document(items: Iterable[bytes]) -> bytes:
+    """A YAML list, one item a line."""
+    return b"---\n" + b"".join([b"- %b\n" % item for item in items])
+
+
+STATS_JOB: Final = b"""---
+id: %(id)d
+tube: "%(tube)b"
+state: %(state)b
+pri: %(pri)d
+age: %(age)d
+delay: %(delay)d
+ttr: %(ttr)d
+time-left: %(time-left)d
+file: 0
+reserves: %(reserves)d
+timeouts: %(timeouts)d
+releases: %(releases)d
+buries: %(buries)d
+kicks: %(kicks)d
+"""
+
+STATS_TUBE: Final = b"""---
+name: "%(name)b"
+current-jobs-urgent: %(urgent)d
+current-jobs-ready: %(ready)d
+current-jobs-reserved: %(reserved)d
+current-jobs-delayed: %(delayed)d
+current-jobs-buried: %(buried)d
+total-jobs: %(total-jobs)d
+current-using: %(using)d
+current-watching: %(watching)d
+current-waiting: %(waiting)d
+cmd-delete: %(deletes)d
+cmd-pause-tube: %(pauses)d
+pause: %(pause)d
+pause-time-left: %(pause-time-left)d
+"""
+
+STATS: Final = b"""---
+current-jobs-urgent: %(urgent)d
+current-jobs-ready: %(ready)d
+current-jobs-reserved: %(reserved)d
+current-jobs-delayed: %(delayed)d
+current-jobs-buried: %(buried)d
+cmd-put: %(cmd-put)d
+cmd-peek: %(cmd-peek)d
+cmd-peek-ready: %(cmd-peek-ready)d
+cmd-peek-delayed: %(cmd-peek-delayed)d
+cmd-peek-buried: %(cmd-peek-buried)d
+cmd-reserve: %(cmd-reserve)d
+cmd-reserve-with-timeout: %(cmd-reserve-with-timeout)d
+cmd-delete: %(cmd-delete)d
+cmd-release: %(cmd-release)d
+cmd-use: %(cmd-use)d
+cmd-watch: %(cmd-watch)d
+cmd-ignore: %(cmd-ignore)d
+cmd-bury: %(cmd-bury)d
+cmd-kick: %(cmd-kick)d
+cmd-touch: %(cmd-touch)d
+cmd-stats: %(cmd-stats)d
+cmd-stats-job: %(cmd-stats-job)d
+cmd-stats-tube: %(cmd-stats-tube)d
+cmd-list-tubes: %(cmd-list-tubes)d
+cmd-list-tube-used: %(cmd-list-tube-used)d
+cmd-list-tubes-watched: %(cmd-list-tubes-watched)d
+cmd-pause-tube: %(cmd-pause-tube)d
+job-timeouts: %(timeouts)d
+total-jobs: %(total-jobs)d
+max-job-size: %(max-job-size)d
+current-tubes: %(tubes)d
+current-connections: %(connections)d
+current-producers: %(producers)d
+current-workers: %(workers)d
+current-waiting: %(waiting)d
+total-connections: %(total-connections)d
+pid: %(pid)d
+version: "%(version)b"
+rusage-utime: %(utime)b
+rusage-stime: %(stime)b
+uptime: %(uptime)d
+binlog-oldest-index: 0
+binlog-current-index: 0
+binlog-records-migrated: 0
+binlog-records-written: 0
+binlog-max-size: 10485760
+draining: %(draining)b
+id: %(id)b
+hostname: "%(hostname)b"
+os: "%(os)b"
+platform: "%(platform)b"
+"""

@@ -1,0 +1,1 @@
+"""The server: sockets, the tick, and the process around it."""

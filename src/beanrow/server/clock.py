@@ -1,0 +1,15 @@
+"""The time of day as it was at the start, and as the steady clock has gone on since.
+
+The time of day can be set back and forth under a running server, and no delay or ttr may end
+early or late for it.
+"""
+
+import time
+from typing import Final
+
+_STARTED_AT_NS: Final = time.time_ns() - time.monotonic_ns()
+
+
+def now_ns() -> int:
+    """Nanoseconds since 1970; never less than at an earlier call."""
+    return _STARTED_AT_NS + time.monotonic_ns()

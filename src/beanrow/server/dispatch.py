@@ -1,0 +1,213 @@
+"""A command to the engine, its result to a reply: one short function a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from beanrow.engine.engine import Engine
+from beanrow.engine.job import Job
+from beanrow.engine.session import NEVER_NS, NoJob, Session
+from beanrow.protocol import commands as verbs
+from beanrow.protocol import replies
+from beanrow.protocol.commands import Command
+from beanrow.protocol.limits import NS_PER_S
+from beanrow.server.documents import ServerFacts, job_document, server_document, tube_document
+
+
+def answer_reserve(answer: Job | NoJob) -> bytes:
+    """The reply to a reserve, be it given at once or after waiting."""
+    if isinstance(answer, Job):
+        return replies.reserved(answer.id, answer.body)
+    return replies.DEADLINE_SOON if answer is NoJob.DEADLINE_SOON else replies.TIMED_OUT
+
+
+class Dispatcher:
+    """Executes the commands of all clients on one engine and counts them.
+
+    Which commands count as used, and when, is beanstalkd's: one whose form is right counts,
+    whatever its answer; a put counts when its line has come, before its body.
+    """
+
+    __slots__ = ("_handlers", "counts", "draining", "engine", "facts", "now_ns")
+
+    def __init__(self, engine: Engine, facts: ServerFacts) -> None:
+        self.engine = engine
+        self.facts = facts
+        #: While set, a put is answered DRAINING.
+        self.draining = False
+        #: How often each verb was used, by its code.
+        self.counts = [0] * verbs.VERB_COUNT
+        #: The moment of this tick; the caller sets it.
+        self.now_ns = 0
+        handlers: dict[int, Callable[[Session, Command], bytes | None]] = {
+            verbs.PUT: self._put,
+            verbs.PEEK: self._peek,
+            verbs.PEEK_READY: self._peek_ready,
+            verbs.PEEK_DELAYED: self._peek_delayed,
+            verbs.PEEK_BURIED: self._peek_buried,
+            verbs.RESERVE: self._reserve,
+            verbs.RESERVE_WITH_TIMEOUT: self._reserve_with_timeout,
+            verbs.RESERVE_JOB: self._reserve_job,
+            verbs.DELETE: self._delete,
+            verbs.RELEASE: self._release,
+            verbs.BURY: self._bury,
+            verbs.KICK: self._kick,
+            verbs.KICK_JOB: self._kick_job,
+            verbs.TOUCH: self._touch,
+            verbs.STATS: self._stats,
+            verbs.STATS_JOB: self._stats_job,
+            verbs.STATS_TUBE: self._stats_tube,
+            verbs.USE: self._use,
+            verbs.WATCH: self._watch,
+            verbs.IGNORE: self._ignore,
+            verbs.LIST_TUBES: self._list_tubes,
+            verbs.LIST_TUBE_USED: self._list_tube_used,
+            verbs.LIST_TUBES_WATCHED: self._list_tubes_watched,
+            verbs.PAUSE_TUBE: self._pause_tube,
+            verbs.QUIT: self._quit,
+            verbs.REFUSED: self._refused,
+        }
+        self._handlers = [handlers[code] for code in range(verbs.VERB_COUNT)]
+
+    def execute(self, session: Session, command: Command) -> bytes | None:
+        """Do what a client asks. None: there is no reply now (it waits, or it quits)."""
+        code = command.verb
+        if code != verbs.PUT:  # which has counted when it began
+            self.counts[code] += 1
+        return self._handlers[code](session, command)
+
+    def begin_put(self, session: Session, command: Command) -> Job:
+        """A put counts, and its job gets its id and its age, before the body has come."""
+        job = session.putting
+        if job is None:
+            self.counts[verbs.PUT] += 1
+            job = self.engine.begin_put(
+                session, command.pri, command.delay_s, command.ttr_s, self.now_ns
+            )
+            session.putting = job
+        return job
+
+    # --- producing ----------------------------------------------------------------------
+
+    def _put(self, session: Session, command: Command) -> bytes:
+        job = self.begin_put(session, command)
+        session.putting = None
+        if command.reply:
+            return command.reply
+        if self.draining:
+            return replies.DRAINING
+        self.engine.finish_put(job, command.body, self.now_ns)
+        return replies.inserted(job.id)
+
+    def _use(self, session: Session, command: Command) -> bytes:
+        self.engine.use(session, command.tube)
+        return replies.using(command.tube)
+
+    # --- working ------------------------------------------------------------------------
+
+    def _reserve(self, session: Session, command: Command) -> bytes | None:
+        answer = self.engine.reserve(session, NEVER_NS, self.now_ns)
+        return None if answer is None else answer_reserve(answer)
+
+    def _reserve_with_timeout(self, session: Session, command: Command) -> bytes | None:
+        until_ns = self.now_ns + command.number * NS_PER_S
+        answer = self.engine.reserve(session, until_ns, self.now_ns)
+        return None if answer is None else answer_reserve(answer)
+
+    def _reserve_job(self, session: Session, command: Command) -> bytes:
+        job = self.engine.reserve_job(session, command.number, self.now_ns)
+        return replies.NOT_FOUND if job is None else replies.reserved(job.id, job.body)
+
+    def _delete(self, session: Session, command: Command) -> bytes:
+        deleted = self.engine.delete(session, command.number)
+        return replies.DELETED if deleted else replies.NOT_FOUND
+
+    def _release(self, session: Session, command: Command) -> bytes:
+        released = self.engine.release(
+            session, command.number, command.pri, command.delay_s, self.now_ns
+        )
+        return replies.RELEASED if released else replies.NOT_FOUND
+
+    def _bury(self, session: Session, command: Command) -> bytes:
+        buried = self.engine.bury(session, command.number, command.pri)
+        return replies.BURIED if buried else replies.NOT_FOUND
+
+    def _touch(self, session: Session, command: Command) -> bytes:
+        touched = self.engine.touch(session, command.number, self.now_ns)
+        return replies.TOUCHED if touched else replies.NOT_FOUND
+
+    def _watch(self, session: Session, command: Command) -> bytes:
+        return replies.watching(self.engine.watch(session, command.tube))
+
+    def _ignore(self, session: Session, command: Command) -> bytes:
+        count = self.engine.ignore(session, command.tube)
+        return replies.watching(count) if count else replies.NOT_IGNORED
+
+    # --- looking ------------------------------------------------------------------------
+
+    def _peek(self, session: Session, command: Command) -> bytes:
+        return _found(self.engine.jobs.get(command.number))
+
+    def _peek_ready(self, session: Session, command: Command) -> bytes:
+        nodes = session.use.ready.nodes
+        return _found(nodes[0] if nodes else None)
+
+    def _peek_delayed(self, session: Session, command: Command) -> bytes:
+        nodes = session.use.delayed.nodes
+        return _found(nodes[0] if nodes else None)
+
+    def _peek_buried(self, session: Session, command: Command) -> bytes:
+        return _found(next(iter(session.use.buried.values()), None))
+
+    def _stats(self, session: Session, command: Command) -> bytes:
+        return replies.ok(
+            server_document(self.engine, self.counts, self.facts, self.draining, self.now_ns)
+        )
+
+    def _stats_job(self, session: Session, command: Command) -> bytes:
+        job = self.engine.jobs.get(command.number)
+        if job is None:
+            return replies.NOT_FOUND
+        return replies.ok(job_document(job, self.now_ns))
+
+    def _stats_tube(self, session: Session, command: Command) -> bytes:
+        tube = self.engine.tubes.get(command.tube)
+        if tube is None:
+            return replies.NOT_FOUND
+        return replies.ok(tube_document(tube, self.now_ns))
+
+    def _list_tubes(self, session: Session, command: Command) -> bytes:
+        return replies.ok(replies.list_document([tube.name for tube in self.engine.tubes]))
+
+    def _list_tube_used(self, session: Session, command: Command) -> bytes:
+        return replies.using(session.use.name)
+
+    def _list_tubes_watched(self, session: Session, command: Command) -> bytes:
+        return replies.ok(replies.list_document([tube.name for tube in session.watch]))
+
+    # --- mending ------------------------------------------------------------------------
+
+    def _kick(self, session: Session, command: Command) -> bytes:
+        return replies.kicked(self.engine.kick(session, command.number, self.now_ns))
+
+    def _kick_job(self, session: Session, command: Command) -> bytes:
+        kicked = self.engine.kick_job(command.number, self.now_ns)
+        return replies.JOB_KICKED if kicked else replies.NOT_FOUND
+
+    def _pause_tube(self, session: Session, command: Command) -> bytes:
+        paused = self.engine.pause(command.tube, command.number, self.now_ns)
+        return replies.PAUSED if paused else replies.NOT_FOUND
+
+    # --- the rest -----------------------------------------------------------------------
+
+    def _quit(self, session: Session, command: Command) -> None:
+        return None
+
+    def _refused(self, session: Session, command: Command) -> bytes:
+        if command.number != verbs.UNCOUNTED:
+            self.counts[command.number] += 1
+        return command.reply
+
+
+def _found(job: Job | None) -> bytes:
+    return replies.NOT_FOUND if job is None else replies.found(job.id, job.body)

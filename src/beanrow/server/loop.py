@@ -1,0 +1,153 @@
+"""Readiness, and nothing else: which descriptors can be read or written.
+
+epoll where there is one; elsewhere the best that `selectors` has, behind the same four methods.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import selectors
+import socket
+import sys
+from typing import Final
+
+# epoll's own values, so that its events need no translation.
+READ: Final = 1
+WRITE: Final = 4
+#: The other side is gone, or the descriptor broke. Reported whether asked for or not.
+GONE: Final = 8 | 16
+
+_NS_PER_MS: Final = 1_000_000
+
+#: How many descriptors one wait reports at most; the others come with the next.
+MAX_EVENTS: Final = 512
+
+#: A wait never takes longer, so that times too far off for the system call need no thought.
+MAX_WAIT_NS: Final = 3600 * 1_000_000_000
+
+
+class Loop:
+    """Watches descriptors. `wake` ends a wait early, and is safe in a signal handler."""
+
+    __slots__ = ("_poller", "_wake_receiver", "_wake_sender")
+
+    def __init__(self) -> None:
+        self._poller: _Epoll | _Selector = _Epoll() if sys.platform == "linux" else _Selector()
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self._poller.add(self._wake_receiver.fileno(), READ)
+
+    def add(self, fd: int, interest: int) -> None:
+        """Watch a descriptor for `READ` and `WRITE`."""
+        self._poller.add(fd, interest)
+
+    def change(self, fd: int, interest: int) -> None:
+        """Watch a descriptor for something else; 0 leaves only `GONE`."""
+        self._poller.change(fd, interest)
+
+    def remove(self, fd: int) -> None:
+        """Watch a descriptor no more. To be called before it is closed."""
+        self._poller.remove(fd)
+
+    def wait(self, timeout_ns: int) -> list[tuple[int, int]]:
+        """The descriptors that are ready, and for what; [] when the time has passed."""
+        # Rounded up: waking before the moment would only mean to wait again.
+        timeout_ms = -(-max(0, min(timeout_ns, MAX_WAIT_NS)) // _NS_PER_MS)
+        events = self._poller.poll(timeout_ms)
+        awake_fd = self._wake_receiver.fileno()
+        for index, (fd, _) in enumerate(events):
+            if fd == awake_fd:
+                self._drain_wakes()
+                del events[index]
+                break
+        return events
+
+    def wake(self) -> None:
+        """Make the wait that is under way, or the next one, return at once."""
+        with contextlib.suppress(BlockingIOError):  # it is full of wakes already
+            self._wake_sender.send(b"\0")
+
+    def wakeup_fd(self) -> int:
+        """For `signal.set_wakeup_fd`: a signal then ends the wait, whenever it comes."""
+        return self._wake_sender.fileno()
+
+    def close(self) -> None:
+        self._poller.close()
+        self._wake_receiver.close()
+        self._wake_sender.close()
+
+    def _drain_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_receiver.recv(4096):
+                pass
+
+
+class _Epoll:
+    __slots__ = ("_epoll",)
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+
+    def add(self, fd: int, interest: int) -> None:
+        self._epoll.register(fd, interest)
+
+    def change(self, fd: int, interest: int) -> None:
+        self._epoll.modify(fd, interest)
+
+    def remove(self, fd: int) -> None:
+        self._epoll.unregister(fd)
+
+    def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
+        return self._epoll.poll(timeout_ms / 1000, MAX_EVENTS)
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
+class _Selector:
+    """`selectors` knows no interest in nothing: such a descriptor is kept aside."""
+
+    __slots__ = ("_idle", "_selector")
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._idle: set[int] = set()
+
+    def add(self, fd: int, interest: int) -> None:
+        if interest:
+            self._selector.register(fd, _to_selectors(interest))
+        else:
+            self._idle.add(fd)
+
+    def change(self, fd: int, interest: int) -> None:
+        self.remove(fd)
+        self.add(fd, interest)
+
+    def remove(self, fd: int) -> None:
+        if fd in self._idle:
+            self._idle.remove(fd)
+        else:
+            self._selector.unregister(fd)
+
+    def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
+        return [
+            (key.fd, _from_selectors(ready))
+            for key, ready in self._selector.select(timeout_ms / 1000)
+        ]
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+def _to_selectors(interest: int) -> int:
+    return (selectors.EVENT_READ if interest & READ else 0) | (
+        selectors.EVENT_WRITE if interest & WRITE else 0
+    )
+
+
+def _from_selectors(ready: int) -> int:
+    return (READ if ready & selectors.EVENT_READ else 0) | (
+        WRITE if ready & selectors.EVENT_WRITE else 0
+    )
