@@ -41,7 +41,9 @@ def aiostalk_verbs(host: str, port: int) -> Iterator[Verbs]:
 @contextmanager
 def beanstalkc3_verbs(host: str, port: int) -> Iterator[Verbs]:
     # It would call yaml.load without a loader, which PyYAML no longer allows.
-    with beanstalkc.Connection(host, port, parse_yaml=yaml.safe_load) as client:
+    client = beanstalkc.Connection(host, port, parse_yaml=yaml.safe_load)
+    # Its close() leaves open the file through which it reads the socket.
+    with closing(client), closing(client._socket_file):
         yield _like_beanstalkc(client, id_name="jid")
 
 
