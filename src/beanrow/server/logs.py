@@ -1,0 +1,73 @@
+"""Where log lines go and how they look: standard `logging`, under the name "beanrow".
+
+A line is written to stderr in one system call and nothing is buffered, so lines never mix, the
+last ones of a process are not lost, and a signal handler may log in the middle of another line's
+making. Times are UTC.
+"""
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+
+from beanrow.server.config import LogFormat
+
+#: What every record has; anything beyond was given as `extra=` and is data of its own.
+_USUAL_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+def configure(log_format: LogFormat, verbosity: int) -> None:
+    """Send what beanrow logs to stderr. Verbosity 0 is info, more is debug."""
+    handler = _StderrHandler()
+    handler.setFormatter(JSONFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    logger = logging.getLogger("beanrow")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if verbosity else logging.INFO)
+
+
+class TextFormatter(logging.Formatter):
+    """2030-01-31T12:00:00.123Z warning  the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{_time(record)} {record.levelname.lower():<8} {record.getMessage()}"
+        if record.exc_info:
+            line += f"\n{self.formatException(record.exc_info)}"
+        return line
+
+
+class JSONFormatter(logging.Formatter):
+    """One object a line: time, level, logger, message, and what came as `extra=`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        document |= {k: v for k, v in vars(record).items() if k not in _USUAL_ATTRIBUTES}
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return json.dumps(document, default=str)
+
+
+class _StderrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + "\n"
+            _write_all(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
+        except Exception:  # noqa: BLE001
+            # As every handler of the standard library: no logging may end the server.
+            self.handleError(record)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

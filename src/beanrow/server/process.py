@@ -1,0 +1,92 @@
+"""The process around the server: its limits, its user, its signals."""
+
+import logging
+import os
+import pwd
+import resource
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from beanrow.server.errors import BecomeUserError, UnknownUserError
+from beanrow.server.server import Server
+
+log = logging.getLogger("beanrow.server")
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many open files, hence clients, as the hard limit does; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:  # macOS allows less than it says
+            log.warning("the limit of open files stays at %d: %s", soft, error)
+            return soft
+        log.info("limit of open files raised from %d to %d", soft, hard)
+    return hard
+
+
+def find_user(name: str) -> pwd.struct_passwd:
+    """Look a user up. Raises `UnknownUserError`."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise UnknownUserError(
+            f"-u {name}: there is no such user; create it, or give the name of another"
+        ) from None
+
+
+def become(user: pwd.struct_passwd) -> None:
+    """Become a user with its groups, for good. Raises `BecomeUserError`."""
+    if os.getresuid() == (user.pw_uid,) * 3:
+        return  # it is this user already, who may not set groups
+    try:
+        os.initgroups(user.pw_name, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    except OSError as error:
+        raise BecomeUserError(
+            f"-u {user.pw_name}: cannot become this user ({error.strerror}); "
+            "start as root, or leave -u out"
+        ) from error
+
+
+def handle_signals(server: Server, on_stop: Callable[[], None]) -> None:
+    """Let signals steer the server, also as process 1, where none has an effect by itself.
+
+    SIGTERM and SIGINT stop it, after a call of `on_stop`; a SIGINT after that raises
+    KeyboardInterrupt, for somebody at a terminal who will not wait. SIGUSR1 drains, SIGUSR2 ends
+    that. SIGPIPE is ignored: a client that went away is an error of its own socket.
+    """
+    is_stopping = False
+
+    def stop(number: int, _: FrameType | None) -> None:
+        nonlocal is_stopping
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if is_stopping:
+            return
+        is_stopping = True
+        log.info("%s: stopping", signal.Signals(number).name)
+        on_stop()
+        server.stop()
+
+    def drain(_: int, __: FrameType | None) -> None:
+        server.set_draining(True)
+        log.info("SIGUSR1: draining, no job is taken in until SIGUSR2")
+
+    def end_draining(_: int, __: FrameType | None) -> None:
+        server.set_draining(False)
+        log.info("SIGUSR2: draining ended, jobs are taken in again")
+
+    signal.set_wakeup_fd(server.wakeup_fd(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGUSR1, drain)
+    signal.signal(signal.SIGUSR2, end_draining)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+def forget_wakeups() -> None:
+    """To be called before the server's descriptors may mean something else."""
+    signal.set_wakeup_fd(-1)

@@ -1,0 +1,88 @@
+"""From settings to a running server, and to the exit status of its process."""
+
+import logging
+import os
+import platform
+import signal
+from typing import Final
+
+import beanrow
+from beanrow.server import logs, process
+from beanrow.server.config import Config
+from beanrow.server.listeners import Listeners
+from beanrow.server.server import Server
+from beanrow.server.systemd import Notifier, take_sockets
+
+log = logging.getLogger("beanrow.server")
+
+_ENDED_AT_ONCE: Final = 128 + signal.SIGINT
+
+
+def run(config: Config) -> int:
+    """Serve until a signal stops it; returns the exit status, 0 for a clean stop.
+
+    Raises `beanrow.server.errors.StartError` when it cannot start. Changes the process for good:
+    its signals, its limits, its user.
+    """
+    logs.configure(config.log_format, config.verbosity)
+    for note in config.notes:
+        log.warning("%s", note)
+    try:
+        _serve(config)
+    except KeyboardInterrupt:
+        log.warning("SIGINT again: ended at once")
+        return _ENDED_AT_ONCE
+    log.info("stopped")
+    return 0
+
+
+def _serve(config: Config) -> None:
+    notifier = Notifier(os.environ)
+    user = None if config.user is None else process.find_user(config.user)
+    max_descriptors = process.raise_descriptor_limit()
+    with _listeners(config) as listeners:
+        if user is not None:
+            listeners.give_to(user)
+            process.become(user)
+        server = Server(listeners.sockets, max_job_size=config.max_job_bytes)
+        process.handle_signals(server, on_stop=notifier.stopping)
+        _announce(config, listeners, max_descriptors)
+        notifier.ready()
+        try:
+            server.run()
+        finally:
+            process.forget_wakeups()
+
+
+def _listeners(config: Config) -> Listeners:
+    handed_over = take_sockets(os.environ)
+    if handed_over:
+        log.info("using the sockets from systemd; -l and -p have no effect")
+        return Listeners.adopt(handed_over)
+    return Listeners.open(config.listen, config.port)
+
+
+def _announce(config: Config, listeners: Listeners, max_descriptors: int) -> None:
+    facts = {
+        "version": beanrow.__version__,
+        "addresses": listeners.names(),
+        "pid": os.getpid(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "max_job_bytes": config.max_job_bytes,
+        "max_open_files": max_descriptors,
+    }
+    log.info(
+        "beanrow %s serves on %s (pid %d, %s, jobs up to %d bytes, %d open files)",
+        facts["version"],
+        ", ".join(listeners.names()),
+        facts["pid"],
+        facts["python"],
+        config.max_job_bytes,
+        max_descriptors,
+        extra=facts,
+    )
+    if listeners.listens_everywhere():
+        log.warning(
+            "anybody who reaches this machine can use the queue: there is no authentication; "
+            "-l 127.0.0.1 keeps it to this machine"
+        )
