@@ -82,7 +82,7 @@ class Stream:
         """Say good-bye, wait until the server has closed the connection, and close it."""
         if not self.open:
             return
-        request = Request[None]("quit", {})
+        request: Request[None] = Request("quit", {})  # it has no answer
         try:
             self._send(request)
             self._socket.settimeout(self._io_timeout_s)

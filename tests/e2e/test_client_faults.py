@@ -1,0 +1,163 @@
+"""The client when the other side misbehaves: it says so, and never reads another's reply."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import beanrow
+from beanrow import Connection
+from tests.peers import free_port
+
+
+@contextmanager
+def misbehaving(behave: Callable[[socket.socket], object]) -> Iterator[int]:
+    """Listen, hand the first connection to `behave`, and keep it until the test is over."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as accepted:
+                behave(accepted)
+                over.wait()
+
+        over = threading.Event()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+def answering(*replies: bytes) -> Callable[[socket.socket], None]:
+    """Send one of the replies for each line received."""
+
+    def behave(accepted: socket.socket) -> None:
+        lines = accepted.makefile("rb")
+        for reply in replies:
+            lines.readline()
+            accepted.sendall(reply)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "not a reply: b'HTTP/1.1 400"),
+        (b"INSERTED 1\r\n", "answered INSERTED, which makes no sense here"),
+        (b"USING a\r\nUSING b\r\n", "more than one reply"),
+        (b"x" * 300, "not a reply"),
+    ],
+)
+def test_a_reply_that_makes_no_sense_ends_the_connection(reply: bytes, message: str) -> None:
+    with misbehaving(answering(reply)) as port, Connection(port=port) as queue:
+        with pytest.raises(beanrow.ProtocolError, match=message):
+            queue.using()
+        with pytest.raises(beanrow.ConnectionClosed, match=message):
+            queue.using()
+
+
+def test_a_body_without_end_ends_the_connection() -> None:
+    with misbehaving(answering(b"OK 99999999999\r\n")) as port, Connection(port=port) as queue:
+        with pytest.raises(beanrow.ProtocolError, match="99999999999 bytes"):
+            queue.tubes()
+        assert queue.closed
+
+
+@pytest.mark.parametrize("reply", [b"", b"USING a", b"USING a\r"])
+def test_a_server_that_falls_silent_is_given_up(reply: bytes) -> None:
+    behave = answering(reply)
+    with misbehaving(behave) as port, Connection(port=port, io_timeout=0.1) as queue:
+        with pytest.raises(beanrow.IOTimeout, match=r"io_timeout is 0\.1 s"):
+            queue.use("a")
+        with pytest.raises(beanrow.ConnectionClosed, match="open a new one"):
+            queue.use("b")
+
+
+def test_the_time_out_of_reserve_is_added_to_the_servers() -> None:
+    def behave(accepted: socket.socket) -> None:
+        accepted.recv(100)
+        if not late.wait(0.5):
+            accepted.sendall(b"TIMED_OUT\r\n")
+
+    late = threading.Event()
+    with misbehaving(behave) as port, Connection(port=port, io_timeout=0.1) as queue:
+        assert queue.reserve(timeout=1) is None
+    late.set()
+
+
+def test_a_connection_lost_in_the_middle_of_a_reply_is_told() -> None:
+    def behave(accepted: socket.socket) -> None:
+        accepted.recv(100)
+        accepted.sendall(b"OK 10\r\n---")
+        accepted.shutdown(socket.SHUT_RDWR)
+
+    with misbehaving(behave) as port, Connection(port=port) as queue:
+        with pytest.raises(beanrow.ConnectionLost, match="closed the connection before the reply"):
+            queue.tubes()
+        assert queue.closed
+
+
+def test_a_server_that_stops_reading_is_given_up() -> None:
+    behave = answering()
+    with misbehaving(behave) as port, Connection(port=port, io_timeout=0.1) as queue:
+        with pytest.raises(beanrow.IOTimeout):
+            queue.put(b"x" * 50_000_000)
+        assert queue.closed
+
+
+def test_an_interrupted_exchange_ends_the_connection() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with misbehaving(answering()) as port, Connection(port=port) as queue:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(KeyboardInterrupt):
+                queue.reserve()
+            with pytest.raises(beanrow.ConnectionClosed, match="KeyboardInterrupt"):
+                queue.stats()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_quit_waits_only_as_long_as_told() -> None:
+    with misbehaving(answering()) as port, Connection(port=port, io_timeout=0.1) as queue:
+        with pytest.raises(beanrow.IOTimeout):
+            queue.quit()
+        assert queue.closed
+
+
+def test_a_port_where_nobody_listens_is_named() -> None:
+    port = free_port()
+    with pytest.raises(beanrow.ConnectionFailed, match=f"cannot connect to 127.0.0.1:{port}: "):
+        Connection(port=port)
+
+
+def test_a_unix_path_where_nobody_listens_is_named() -> None:
+    with pytest.raises(beanrow.ConnectionFailed, match="cannot connect to unix:/nowhere: "):
+        Connection("unix:/nowhere")
+
+
+def test_a_server_too_busy_to_accept_is_given_up() -> None:
+    # A full backlog: Linux then ignores further attempts, as a lost host would.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        with (
+            socket.create_connection(("127.0.0.1", port)),
+            pytest.raises(beanrow.ConnectionFailed, match=r"no answer within 0\.2 s"),
+        ):
+            Connection(port=port, connect_timeout=0.2)
+
+
+def test_a_time_out_of_nothing_is_refused() -> None:
+    with pytest.raises(beanrow.InvalidArgument, match="connect_timeout: 0"):
+        Connection(connect_timeout=0)
+    with pytest.raises(beanrow.InvalidArgument, match="io_timeout: -1"):
+        Connection(io_timeout=-1)
