@@ -12,7 +12,6 @@ import pwd
 import socket
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,32 +34,12 @@ _NOT_OF_THIS_MACHINE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _SockAddr = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _SocketFile:
-    """A socket file, recognisable as the one that was made here."""
-
-    path: Path
-    device: int
-    inode: int
-
-    def remove(self) -> None:
-        try:
-            found = self.path.lstat()
-            if (found.st_dev, found.st_ino) == (self.device, self.inode):
-                self.path.unlink()
-        except FileNotFoundError:
-            pass  # somebody was faster
-        except OSError as error:
-            # Harmless: the next server that listens there replaces the file.
-            log.warning("cannot remove the socket file %s: %s", self.path, _reason(error))
-
-
 class Listeners:
     """Open listening sockets; leaving the context closes them and removes their files."""
 
     def __init__(self) -> None:
         self.sockets: list[socket.socket] = []
-        self._files: list[_SocketFile] = []
+        self._files: list[Path] = []
 
     @classmethod
     def open(cls, addresses: Sequence[str], port: int) -> Self:
@@ -102,10 +81,10 @@ class Listeners:
         """
         for file in self._files:
             try:
-                os.chown(file.path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+                os.chown(file, user.pw_uid, user.pw_gid, follow_symlinks=False)
             except OSError as error:
                 raise BecomeUserError(
-                    f"-u {user.pw_name}: cannot make {file.path} this user's ({_reason(error)}); "
+                    f"-u {user.pw_name}: cannot make {file} this user's ({_reason(error)}); "
                     "start as root, or leave -u out"
                 ) from error
 
@@ -124,7 +103,13 @@ class Listeners:
         for sock in self.sockets:
             sock.close()
         for file in self._files:
-            file.remove()
+            try:
+                _make_room(file)
+            except ListenError:
+                pass  # it has become somebody else's
+            except OSError as error:
+                # Harmless: the next server that listens there replaces the file.
+                log.warning("cannot remove the socket file %s: %s", file, _reason(error))
 
     def __enter__(self) -> Self:
         return self
@@ -167,8 +152,7 @@ class Listeners:
         try:
             _make_room(path)
             sock.bind(str(path))
-            made = path.lstat()
-            self._files.append(_SocketFile(path, made.st_dev, made.st_ino))
+            self._files.append(path)
             sock.listen(BACKLOG)
         except OSError as error:
             sock.close()
