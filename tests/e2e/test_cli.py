@@ -93,7 +93,7 @@ def test_reserve_does_what_was_said(
     queue.put("hello", priority=7)
     done = run("reserve", fate)
     assert (done.returncode, done.stdout) == (0, b"hello\n")
-    assert done.stderr == b"job 1 from tube default, 5 bytes:\n"
+    assert done.stderr == b"job 1 from tube default, 5 B:\n"
     if state is None:
         assert queue.peek(1) is None
     else:

@@ -105,7 +105,7 @@ def _print_job(job: Job, *, as_json: bool) -> None:
             {"id": job.id, "tube": stats.tube, "priority": stats.pri, **_json_body(job.body)}
         )
     else:
-        tell(f"job {job.id} from tube {stats.tube}, {len(job.body)} bytes:")
+        tell(f"job {job.id} from tube {stats.tube}, {len(job.body)} B:")
         sys.stdout.flush()
         sys.stdout.buffer.write(job.body if job.body.endswith(b"\n") else job.body + b"\n")
     sys.stdout.flush()
@@ -133,6 +133,7 @@ def _ask() -> str:
         print(QUESTION, end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
+            tell("release")
             return "release"
         for answer in ANSWERS:
             if line.strip() and answer.startswith(line.strip().lower()):
