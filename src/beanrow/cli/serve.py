@@ -84,9 +84,9 @@ def add_parser(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until a signal comes; returns the exit status."""
+    """Serve until a signal comes; returns the exit status, as all of `beanrow`'s commands do."""
     from beanrow.server.config import Config, Options
-    from beanrow.server.errors import StartError
+    from beanrow.server.errors import ConfigError, StartError
     from beanrow.server.run import run as run_server
 
     options = Options(
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         return run_server(Config.from_options(options))
     except StartError as error:
         print(f"beanrow serve: {error}", file=sys.stderr)
-        return error.exit_status
+        return 2 if isinstance(error, ConfigError) else 1
 
 
 def _add_journal_options(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """What keeps a server from starting: one class a cause, one line a message.
 
-Each class has the exit status that beanstalkd ends with for the same cause, so that scripts which
-look at it keep working.
+Each class has the exit status that beanstalkd ends with for the same cause. `beanrowd` ends with
+it too, so that scripts which look at it keep working.
 """
 
 from typing import ClassVar

@@ -32,6 +32,7 @@ _NOT_OF_THIS_MACHINE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 #: What `getaddrinfo` gives for `bind`; the last form only where Python was built without IPv6.
 _SockAddr = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+_Resolved = tuple[socket.AddressFamily, _SockAddr]
 
 
 class Listeners:
@@ -49,14 +50,14 @@ class Listeners:
         """
         listeners = cls()
         try:
+            hosts: dict[str, list[_Resolved]] = {}
+            seen: set[_Resolved] = set()
+            for address in addresses:
+                if not address.startswith(_UNIX) and address not in hosts:
+                    hosts[address] = [f for f in _resolve(address, port) if f not in seen]
+                    seen.update(hosts[address])
             # As with beanstalkd, :: takes IPv4 too; but not away from an address of its own.
-            hosts = {
-                address: _resolve(address, port)
-                for address in addresses
-                if not address.startswith(_UNIX)
-            }
-            families = {family for found in hosts.values() for family, _ in found}
-            ipv6_only = socket.AF_INET in families
+            ipv6_only = any(family == socket.AF_INET for family, _ in seen)
             for address in dict.fromkeys(addresses):
                 if address in hosts:
                     listeners._open_host(address, hosts[address], ipv6_only)
@@ -117,9 +118,7 @@ class Listeners:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_host(
-        self, host: str, found: Sequence[tuple[socket.AddressFamily, _SockAddr]], ipv6_only: bool
-    ) -> None:
+    def _open_host(self, host: str, found: Sequence[_Resolved], ipv6_only: bool) -> None:
         missing: list[OSError] = []
         for family, address in found:
             try:
@@ -174,7 +173,7 @@ def address_name(address: object) -> str:
             return f"{_UNIX}{address}"
 
 
-def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, _SockAddr]]:
+def _resolve(host: str, port: int) -> list[_Resolved]:
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
