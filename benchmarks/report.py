@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from benchmarks.cases import Case
 from benchmarks.compare import CaseResult
 from benchmarks.load import Measurement
 
@@ -56,27 +55,27 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def warnings(results: Sequence[CaseResult], baseline: str, candidate: str) -> list[str]:
-    """Name the cases whose numbers say less about the server than they seem to."""
-    return [
-        f"{result.case.name}, {name}: {doubt}"
-        for result in results
-        for name, one in ((baseline, result.baseline), (candidate, result.candidate))
-        if (doubt := _doubt(result.case, one)) is not None
-    ]
-
-
-def _doubt(case: Case, one: Measurement) -> str | None:
-    if one.load_busy > BUSY and one.server_busy < BUSY:
-        return (
-            f"the load generator used {one.load_busy:.0%} of a core, the server "
-            f"{one.server_busy:.0%}: the rate is the generator's, only the CPU per command counts"
+    """Name the runs whose numbers say less about the server than they seem to."""
+    limited: list[str] = []
+    starved: list[str] = []
+    for result in results:
+        for name, one in ((baseline, result.baseline), (candidate, result.candidate)):
+            if one.load_busy > BUSY and one.server_busy < BUSY:
+                limited.append(f"{result.case.name} of {name} ({one.load_busy:.0%})")
+            elif result.case.in_flight >= MANY_IN_FLIGHT and one.server_busy < STARVED:
+                starved.append(f"{result.case.name} of {name} ({one.server_busy:.0%})")
+    found = []
+    if limited:
+        found.append(
+            "the load generator was at the limit of its core, the server was not; their rates "
+            "are the generator's, only the CPU per command counts: " + ", ".join(limited)
         )
-    if case.in_flight >= MANY_IN_FLIGHT and one.server_busy < STARVED:
-        return (
-            f"work was waiting, but the server used only {one.server_busy:.0%} of its core: "
-            "other programs are busy on this machine, so trust the CPU per command more"
+    if starved:
+        found.append(
+            "work was waiting, but the server did not get its core, so other programs are busy "
+            "on this machine; trust the CPU per command more: " + ", ".join(starved)
         )
-    return None
+    return found
 
 
 def as_json(

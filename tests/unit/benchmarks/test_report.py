@@ -57,13 +57,15 @@ def test_json_holds_every_round() -> None:
 def test_a_load_at_its_limit_is_pointed_out() -> None:
     limited = measurement(server_cpu_s=0.6, load_cpu_s=0.98)
     (warning,) = warnings([result(MANY, (measurement(), limited))], "old", "new")
-    assert warning.startswith("many, new: the load generator used 98%")
+    assert warning.startswith("the load generator was at the limit")
+    assert warning.endswith(": many of new (98%)")
 
 
 def test_a_server_that_did_not_get_its_core_is_pointed_out() -> None:
     starved = measurement(server_cpu_s=0.4)
-    (warning,) = warnings([result(MANY, (starved, measurement()))], "old", "new")
-    assert warning.startswith("many, old: work was waiting")
+    (warning,) = warnings([result(MANY, (starved, starved))], "old", "new")
+    assert warning.startswith("work was waiting")
+    assert warning.endswith(": many of old (40%), many of new (40%)")
 
 
 def test_no_doubt_where_the_server_is_the_limit_or_waits_for_its_only_client() -> None:
