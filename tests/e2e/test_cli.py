@@ -277,6 +277,7 @@ def test_a_refusal_is_one_line_and_status_1(run: Run, arguments: list[str], mess
         ["put", "--tube", "two words", "x"],
         ["reserve", "--delete", "--bury"],
         ["reserve", "--timeout", "-1"],
+        ["reserve", "--count", "0"],
         ["stats", "--server", "redis://here"],
     ],
 )

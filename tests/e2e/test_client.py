@@ -1,6 +1,7 @@
 """The client against both real servers: what it does with beanrow it does with beanstalkd."""
 
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import beanrow
 from beanrow import Connection, Job
+from beanrow.client.stream import KEEPALIVE_IDLE_S
 from tests.peers import RunningServer, running_beanrow
 
 
@@ -82,6 +84,20 @@ def test_touch_begins_the_time_to_run_anew(queue: Connection) -> None:
     assert job.stats().time_left == 1
     job.touch()
     assert job.stats().time_left == 2
+
+
+def test_the_longest_time_out_is_one(queue: Connection) -> None:
+    queue.put("a")
+    job = queue.reserve(timeout=2**32 - 1)
+    assert job is not None
+    assert job.id == 1
+
+
+def test_the_socket_sends_at_once_and_notices_a_vanished_host(queue: Connection) -> None:
+    options = queue._stream._socket.getsockopt
+    assert options(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert options(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert options(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE_S
 
 
 def test_a_job_is_reserved_by_its_id(queue: Connection) -> None:
@@ -199,7 +215,7 @@ def test_a_job_that_was_only_found_has_no_block(queue: Connection) -> None:
 
 
 def test_deadline_soon_names_the_only_job(queue: Connection) -> None:
-    job_id = queue.put("a", ttr=1)
+    job_id = queue.put("a", ttr=2)
     reserved(queue)
     with pytest.raises(beanrow.DeadlineSoon) as caught:
         queue.reserve(timeout=5)
@@ -207,7 +223,7 @@ def test_deadline_soon_names_the_only_job(queue: Connection) -> None:
 
 
 def test_deadline_soon_names_those_that_are_meant(queue: Connection) -> None:
-    ids = [queue.put("a", ttr=ttr) for ttr in (60, 1, 60, 1, 60)]
+    ids = [queue.put("a", ttr=ttr) for ttr in (60, 2, 60, 2, 60)]
     jobs = [queue.reserve_job(job_id) for job_id in reversed(ids)]
     jobs[0].delete()
     with pytest.raises(beanrow.DeadlineSoon) as caught:

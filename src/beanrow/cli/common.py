@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from beanrow.client import Connection
-from beanrow.client.stats import Stats
-from beanrow.protocol.limits import DEFAULT_PORT
+from beanrow.client import DEFAULT_PORT, Connection, Stats
 
 if TYPE_CHECKING:  # argparse has this class, but does not publish its name
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from beanrow.cli.common import add_command, connect, print_json, tell
-from beanrow.protocol.requests import DEFAULT_PRIORITY, DEFAULT_TTR_S
+from beanrow.client import DEFAULT_PRIORITY, DEFAULT_TTR_S
 
 if TYPE_CHECKING:
     from beanrow.cli.common import Commands

@@ -71,6 +71,8 @@ def add_parser(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Reserve, print and finish as many jobs as asked for."""
+    if args.count < 1:
+        raise InvalidArgument(f"--count: {args.count} is not a whole number above 0")
     asks = sys.stdin.isatty() and sys.stderr.isatty()
     if not (args.fate or asks) and (args.follow or args.count > 1):
         raise InvalidArgument(

@@ -4,8 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from beanrow.cli.common import add_command, connect, print_json, stats_document
-from beanrow.client import Connection
-from beanrow.client.stats import Stats
+from beanrow.client import Connection, Stats
 
 if TYPE_CHECKING:
     from beanrow.cli.common import Commands

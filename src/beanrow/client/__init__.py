@@ -2,7 +2,20 @@
 
 from beanrow.client.codec import Codec
 from beanrow.client.job import Job
-from beanrow.client.stats import JobStats, ServerStats, TubeStats
+from beanrow.client.stats import JobStats, ServerStats, Stats, TubeStats
 from beanrow.client.sync import Connection
+from beanrow.protocol.limits import DEFAULT_PORT
+from beanrow.protocol.requests import DEFAULT_PRIORITY, DEFAULT_TTR_S
 
-__all__ = ["Codec", "Connection", "Job", "JobStats", "ServerStats", "TubeStats"]
+__all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_PRIORITY",
+    "DEFAULT_TTR_S",
+    "Codec",
+    "Connection",
+    "Job",
+    "JobStats",
+    "ServerStats",
+    "Stats",
+    "TubeStats",
+]

@@ -30,6 +30,10 @@ KEEPALIVE_IDLE_S: Final = 30
 KEEPALIVE_INTERVAL_S: Final = 10
 KEEPALIVE_PROBES: Final = 3
 
+#: Python keeps a socket's time-out in 31 bits of milliseconds, which is 24 days; whatever is
+#: longer is left to keepalive.
+MAX_SOCKET_TIMEOUT_S: Final = 2**31 // 1000
+
 Result = TypeVar("Result")
 
 
@@ -85,7 +89,7 @@ class Stream:
         request: Request[None] = Request("quit", {})  # it has no answer
         try:
             self._send(request)
-            self._socket.settimeout(self._io_timeout_s)
+            self._set_timeout(self._io_timeout_s)
             while self._socket.recv(RECEIVE_BYTES):
                 pass
         except TimeoutError as error:
@@ -104,7 +108,7 @@ class Stream:
     def _send(self, request: Request[Result]) -> None:
         data = memoryview(request.encode())
         try:
-            self._socket.settimeout(self._io_timeout_s)
+            self._set_timeout(self._io_timeout_s)
             while data:
                 data = data[self._socket.send(data) :]
         except TimeoutError as error:
@@ -127,7 +131,7 @@ class Stream:
 
     def _receive_some(self, request: Request[Result], timeout_s: float | None) -> bytes:
         try:
-            self._socket.settimeout(timeout_s)
+            self._set_timeout(timeout_s)
             data = self._socket.recv(RECEIVE_BYTES)
         except TimeoutError as error:
             raise self._timed_out(request, error) from error
@@ -140,6 +144,11 @@ class Stream:
                 f"{request.line}: {self.address} closed the connection before the reply"
             )
         return data
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        if timeout_s is not None and timeout_s > MAX_SOCKET_TIMEOUT_S:
+            timeout_s = None
+        self._socket.settimeout(timeout_s)
 
     def _timed_out(self, request: Request[Result], error: TimeoutError) -> IOTimeout:
         return IOTimeout(
