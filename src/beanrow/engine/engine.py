@@ -54,6 +54,7 @@ class Engine:
         self._timers: Heap[HeapNode] = Heap()
         self._last_job_id = 0
         self._last_node_id = 0
+        self._last_reservation = 0
         #: Every session begins with it, so it stays for ever.
         self._default = self._open_tube(DEFAULT_TUBE)
 
@@ -75,11 +76,7 @@ class Engine:
         if session.heap_index != OUTSIDE:
             self._timers.remove(session)
         # In the order in which it took them: that is who gets the next one if others wait.
-        held = sorted(
-            session.reserved.nodes,
-            key=lambda job: (job.rank - job.ttr_s * NS_PER_S, job.pri, job.id),
-        )
-        for job in held:
+        for job in sorted(session.reserved.nodes, key=_order_of_reservation):
             self._leave_reserved(job)
             self._make_ready(job, now_ns)
         while session.watch.tubes:
@@ -158,7 +155,8 @@ class Engine:
         is None and the answer comes through `answers`. It does not wait when that moment has
         come, nor when one of its own jobs is about to time out.
         """
-        self._note_worker(session)
+        if not session.is_worker:
+            self._note_worker(session)
         first: Job | None = None
         for tube in session.watch.tubes:
             if tube.ready.nodes and not tube.paused:
@@ -185,7 +183,8 @@ class Engine:
         job = self.jobs.get(job_id)
         if job is None or job.state not in RESERVABLE:
             return None
-        self._note_worker(session)
+        if not session.is_worker:
+            self._note_worker(session)
         self._leave(job)
         self._make_reserved(job, session, now_ns)
         return job
@@ -270,7 +269,10 @@ class Engine:
         tube.paused = True
         tube.pause_s = pause_s
         tube.unpause_at_ns = now_ns + pause_s * NS_PER_S
-        self._arm(tube, tube.unpause_at_ns)
+        if pause_s:
+            self._arm(tube, tube.unpause_at_ns)
+        else:
+            self._unpause(tube, now_ns)
         return True
 
     # --- time ---------------------------------------------------------------------------
@@ -281,14 +283,20 @@ class Engine:
         return nodes[0].rank if nodes else NEVER_NS
 
     def tick(self, now_ns: int) -> None:
-        """Do all that is due: delays, pauses, ttrs, the end of waiting."""
+        """Do all that is due: delays, pauses, ttrs, the end of waiting.
+
+        Tubes come first, so that a job which is due when a wait ends still goes to it.
+        """
         timers = self._timers
+        sessions: list[Session] = []
         while timers.nodes and timers.nodes[0].rank <= now_ns:
             node = timers.pop()
             if isinstance(node, Tube):
                 self._tick_tube(node, now_ns)
             elif isinstance(node, Session):
-                self._tick_session(node, now_ns)
+                sessions.append(node)
+        for session in sessions:
+            self._tick_session(session, now_ns)
 
     def _tick_tube(self, tube: Tube, now_ns: int) -> None:
         delayed = tube.delayed
@@ -297,16 +305,19 @@ class Engine:
             self._leave_delayed(job)
             self._make_ready(job, now_ns)
         if tube.paused and tube.unpause_at_ns <= now_ns:
-            tube.paused = False
-            tube.pause_s = 0
-            while tube.waiting and tube.ready.nodes:
-                job = tube.ready.nodes[0]
-                self._leave_ready(job)
-                self._hand_over(job, now_ns)
+            self._unpause(tube, now_ns)
         if delayed.nodes:
             self._arm(tube, delayed.nodes[0].rank)
         if tube.paused:
             self._arm(tube, tube.unpause_at_ns)
+
+    def _unpause(self, tube: Tube, now_ns: int) -> None:
+        tube.paused = False
+        tube.pause_s = 0
+        while tube.waiting and tube.ready.nodes:
+            job = tube.ready.nodes[0]
+            self._leave_ready(job)
+            self._hand_over(job, now_ns)
 
     def _tick_session(self, session: Session, now_ns: int) -> None:
         if session.waiting:
@@ -364,6 +375,8 @@ class Engine:
         job.state = RESERVED
         job.holder = session
         job.reserves += 1
+        self._last_reservation += 1
+        job.reservation = self._last_reservation
         session.reserved.push(job, deadline_ns)
         job.tube.reserved += 1
         self.totals.reserved += 1
@@ -402,9 +415,8 @@ class Engine:
     # --- who waits ----------------------------------------------------------------------
 
     def _note_worker(self, session: Session) -> None:
-        if not session.is_worker:
-            session.is_worker = True
-            self.totals.workers += 1
+        session.is_worker = True
+        self.totals.workers += 1
 
     def _start_waiting(self, session: Session, wait_until_ns: int) -> None:
         session.waiting = True
@@ -471,6 +483,5 @@ class Engine:
                 self._timers.remove(tube)
 
 
-def _order_of_reservation(job: Job) -> tuple[int, int, int]:
-    """Sorts reserved jobs by when they were taken; of those taken at once, as they came."""
-    return job.rank - job.ttr_s * NS_PER_S, job.pri, job.id
+def _order_of_reservation(job: Job) -> int:
+    return job.reservation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from beanrow.engine.heap import HeapNode
+from beanrow.engine.heap import OUTSIDE, HeapNode
 
 if TYPE_CHECKING:
     from beanrow.engine.session import Session
@@ -60,6 +60,7 @@ class Job(HeapNode):
         "kicks",
         "pri",
         "releases",
+        "reservation",
         "reserves",
         "state",
         "timeouts",
@@ -70,7 +71,10 @@ class Job(HeapNode):
     def __init__(
         self, job_id: int, tube: Tube, pri: int, delay_s: int, ttr_s: int, now_ns: int
     ) -> None:
-        super().__init__(job_id)
+        # Not by way of super(): jobs are made at every put, and that doubles the price.
+        self.id = job_id
+        self.rank = 0
+        self.heap_index = OUTSIDE
         self.tube = tube
         self.body = b""
         self.pri = pri
@@ -79,6 +83,8 @@ class Job(HeapNode):
         self.created_at_ns = now_ns
         self.state: int = GONE
         self.holder: Session | None = None
+        #: Of all reservations of a queue, the how manieth this job's last one was.
+        self.reservation = 0
         self.reserves = 0
         self.timeouts = 0
         self.releases = 0

@@ -97,7 +97,7 @@ _LAX_NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 
 def _nothing(verb: int, text: bytes) -> Command:
-    return Command(verb) if not text else refused(BAD_FORMAT)
+    return refused(BAD_FORMAT) if text else Command(verb)
 
 
 def _anything(verb: int, text: bytes) -> Command:
@@ -170,10 +170,11 @@ def _put(verb: int, text: bytes) -> Command:
     smaller one: that body has to be skipped. So both are left to the parser."""
     match = _FOUR_NUMBERS.fullmatch(text)
     if match is not None:
-        pri, delay_s, ttr_s, size = int(match[1]), int(match[2]), int(match[3]), int(match[4])
-        if max(pri, delay_s, ttr_s, size) <= MAX_U32:
-            reply = BAD_FORMAT if match[5] else b""
-            return Command(verb, size, pri, delay_s, ttr_s, reply=reply)
+        digits = match.groups()
+        pri, delay_s, ttr_s, size = int(digits[0]), int(digits[1]), int(digits[2]), int(digits[3])
+        # One comparison for all four: no bit of any of them lies beyond the 32.
+        if pri | delay_s | ttr_s | size <= MAX_U32:
+            return Command(verb, size, pri, delay_s, ttr_s, b"", BAD_FORMAT if digits[4] else b"")
     return refused(BAD_FORMAT)
 
 
@@ -217,16 +218,22 @@ VERBS: Final = (
     Verb(b"pause-tube", PAUSE_TUBE, _tube_seconds),
 )
 
-_BY_WORD: Final = {verb.word: verb for verb in VERBS}
+_ALONE: Final = {verb.word: verb for verb in VERBS if not verb.word.endswith(b" ")}
+_WITH_ARGUMENTS: Final = {verb.word[:-1]: verb for verb in VERBS if verb.word.endswith(b" ")}
 
 
 def read_line(line: bytes) -> Command:
     """The command that a line, without its CRLF, asks for; what is wrong with it as `REFUSED`."""
     if b"\0" in line:
         return refused(BAD_FORMAT)
-    verb = _BY_WORD.get(line[: line.find(b" ") + 1] or line)
-    if verb is None:
-        verb = next((verb for verb in VERBS if line.startswith(verb.word)), None)
-        if verb is None:
-            return refused(UNKNOWN_COMMAND)
-    return verb.form(verb.code, line[len(verb.word) :])
+    word, space, text = line.partition(b" ")
+    verb = (_WITH_ARGUMENTS if space else _ALONE).get(word)
+    return _read_odd_line(line) if verb is None else verb.form(verb.code, text)
+
+
+def _read_odd_line(line: bytes) -> Command:
+    """A line whose first word is none of the table, though it may begin with one."""
+    for verb in VERBS:
+        if line.startswith(verb.word):
+            return verb.form(verb.code, line[len(verb.word) :])
+    return refused(UNKNOWN_COMMAND)

@@ -1,11 +1,12 @@
 """The server's side of the wire: bytes in, commands out, under any chunking.
 
-A `Parser` belongs to one client. It is in one of three states:
+A `Parser` belongs to one client. It is in one of four states:
 
 * in a *line*: it looks for the CRLF that ends a command;
+* in a *long line*: the line is too long already, and thrown away up to its CRLF;
 * in a *body*: a put has been read, and its body is being collected;
-* in a *skip*: bytes are thrown away, either so many (a body that is refused, so that what
-  follows it is read as commands again) or up to the next CRLF (of a line that is too long).
+* in a *skipped body*: a body that is refused is thrown away, so that what follows it is read
+  as commands again.
 
 Every error of form comes out as a command too, `REFUSED`, so that errors are answered in
 their turn among the replies, and whoever reads commands has one path.
@@ -20,6 +21,11 @@ from beanrow.protocol.limits import MAX_LINE_BYTES
 from beanrow.protocol.replies import BAD_FORMAT, EXPECTED_CRLF, JOB_TOO_BIG, OUT_OF_MEMORY
 
 _CRLF: Final = b"\r\n"
+
+_LINE: Final = 0
+_LONG_LINE: Final = 1
+_BODY: Final = 2
+_SKIPPED_BODY: Final = 3
 
 
 class Parser:
@@ -36,7 +42,7 @@ class Parser:
         "_position",
         "_skip_bytes",
         "_skip_reply",
-        "_skips_line",
+        "_state",
         "max_job_bytes",
         "unfinished_put",
     )
@@ -45,13 +51,13 @@ class Parser:
         self.max_job_bytes = max_job_bytes
         #: The put whose body has not wholly arrived yet.
         self.unfinished_put: Command | None = None
+        self._state: int = _LINE
         self._buffer = b""
         self._position = 0
         self._body = bytearray()
         self._collected = 0
         self._skip_bytes = 0
         self._skip_reply: Command | None = None
-        self._skips_line = False
 
     def feed(self, data: bytes) -> None:
         """Take what came from the client."""
@@ -67,28 +73,26 @@ class Parser:
 
     def next(self) -> Command | None:
         """The next command; None when more must be fed first."""
-        if self.unfinished_put is not None:
-            return self._collect_body(self.unfinished_put)
-        if self._skip_reply is not None:
-            return self._skip(self._skip_reply)
-        position = self._position
-        if position == len(self._buffer):
-            return None
-        end = self._buffer.find(_CRLF, position)
+        if self._state >= _BODY:
+            return self._collect() if self._state == _BODY else self._skip()
+        buffer = self._buffer
+        start = self._position
+        end = buffer.find(_CRLF, start)
         if end < 0:
-            self._keep_unfinished_line()
+            if start < len(buffer):
+                self._keep_unfinished_line()
             return None
         self._position = end + 2
-        if self._skips_line or end + 2 - position > MAX_LINE_BYTES:
-            self._skips_line = False
+        if end - start > MAX_LINE_BYTES - 2 or self._state == _LONG_LINE:
+            self._state = _LINE
             return refused(BAD_FORMAT)
-        command = read_line(self._buffer[position:end])
+        command = read_line(buffer[start:end])
         return self._read_body(command) if command.verb == PUT else command
 
     def _keep_unfinished_line(self) -> None:
         """Of a line that is too long, nothing is kept but a CR that may belong to its end."""
-        if self._skips_line or self.waiting_bytes() >= MAX_LINE_BYTES:
-            self._skips_line = True
+        if self._state == _LONG_LINE or self.waiting_bytes() >= MAX_LINE_BYTES:
+            self._state = _LONG_LINE
             self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
             self._position = 0
 
@@ -97,23 +101,31 @@ class Parser:
     def _read_body(self, put: Command) -> Command | None:
         size = put.number
         if size > self.max_job_bytes:
-            return self._skip_body(size + 2, refused(JOB_TOO_BIG, counted=PUT))
-        if put.reply:
+            return self._start_skipping(JOB_TOO_BIG, size + 2)
+        if put.reply:  # what followed the numbers in its line
             return refused(put.reply, counted=PUT)
         start = self._position
-        end = start + size + 2
-        if end <= len(self._buffer):
-            self._position = end
-            return _complete(put, self._buffer[start : end - 2], self._buffer[end - 2 : end])
+        end = start + size
+        if end + 2 > len(self._buffer):
+            return self._start_collecting(put, size + 2)
+        self._position = end + 2
+        if self._buffer.startswith(_CRLF, end):
+            put.body = self._buffer[start:end]
+        else:
+            put.reply = EXPECTED_CRLF
+        return put
+
+    def _start_collecting(self, put: Command, count: int) -> Command | None:
         try:
-            self._body = bytearray(size + 2)
+            self._body = bytearray(count)
         except MemoryError:
-            return self._skip_body(size + 2, refused(OUT_OF_MEMORY, counted=PUT))
+            return self._start_skipping(OUT_OF_MEMORY, count)
+        self._state = _BODY
         self._collected = 0
         self.unfinished_put = put
-        return self._collect_body(put)
+        return self._collect()
 
-    def _collect_body(self, put: Command) -> Command | None:
+    def _collect(self) -> Command | None:
         body = self._body
         start = self._position
         count = min(len(body) - self._collected, len(self._buffer) - start)
@@ -122,34 +134,34 @@ class Parser:
         self._position += count
         if self._collected < len(body):
             return None
+        put = self.unfinished_put
+        assert put is not None, "a body belongs to a put"
+        self._state = _LINE
         self.unfinished_put = None
         self._body = bytearray()
+        if not body.endswith(_CRLF):
+            put.reply = EXPECTED_CRLF
+            return put
         try:
-            return _complete(put, bytes(memoryview(body)[:-2]), bytes(body[-2:]))
+            put.body = bytes(memoryview(body)[:-2])
         except MemoryError:
-            return refused(OUT_OF_MEMORY)
+            put.reply = OUT_OF_MEMORY
+        return put
 
     # --- what is thrown away ------------------------------------------------------------
 
-    def _skip_body(self, count: int, reply: Command) -> Command | None:
+    def _start_skipping(self, reply: bytes, count: int) -> Command | None:
         """Answer only when the refused body has gone by, as beanstalkd does."""
+        self._state = _SKIPPED_BODY
         self._skip_bytes = count
-        self._skip_reply = reply
-        return self._skip(reply)
+        self._skip_reply = refused(reply, counted=PUT)
+        return self._skip()
 
-    def _skip(self, reply: Command) -> Command | None:
-        count = min(self._skip_bytes, len(self._buffer) - self._position)
+    def _skip(self) -> Command | None:
+        count = min(self._skip_bytes, self.waiting_bytes())
         self._position += count
         self._skip_bytes -= count
         if self._skip_bytes:
             return None
-        self._skip_reply = None
-        return reply
-
-
-def _complete(put: Command, body: bytes, end: bytes) -> Command:
-    if end != _CRLF:
-        put.reply = EXPECTED_CRLF
-    else:
-        put.body = body
-    return put
+        self._state = _LINE
+        return self._skip_reply

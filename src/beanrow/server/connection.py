@@ -26,15 +26,17 @@ class Connection:
     * ``awaits_answer``: it waits in a reserve, so what it sent after it has to wait too.
     * ``at_end``: it will send no more (it closed its side), but may still read.
     * ``is_closing``: nothing more is executed; it is closed when its replies are out.
+    * ``is_closed``: that has happened, or the connection broke.
     * ``is_flushing``: it is on the server's list of those to send to in this tick.
+    * ``was_stopped``: it has commands left that wait until it reads its replies.
     """
 
     __slots__ = (
-        "_partly_sent",
         "at_end",
         "awaits_answer",
         "fd",
         "interest",
+        "is_closed",
         "is_closing",
         "is_flushing",
         "name",
@@ -43,6 +45,7 @@ class Connection:
         "session",
         "socket",
         "unsent_bytes",
+        "was_stopped",
     )
 
     def __init__(
@@ -54,27 +57,26 @@ class Connection:
         self.name = name
         self.session = session
         self.parser = Parser(max_job_bytes)
-        self.replies: list[bytes] = []
+        self.replies: list[bytes | memoryview] = []
         self.unsent_bytes = 0
         self.interest = READ
         self.awaits_answer = False
         self.at_end = False
         self.is_closing = False
+        self.is_closed = False
         self.is_flushing = False
-        self._partly_sent: memoryview | None = None
-
-    def may_execute(self) -> bool:
-        """Whether its next command may be executed now."""
-        return not (self.awaits_answer or self.is_closing or self.unsent_bytes >= MAX_UNSENT_BYTES)
+        self.was_stopped = False
 
     def wanted_interest(self) -> int:
         """What the loop should watch its socket for."""
-        wanted = WRITE if self.unsent_bytes else 0
-        if not (self.at_end or self.is_closing) and (
-            self.may_execute() or self.parser.waiting_bytes() < MAX_UNREAD_BYTES
-        ):
-            wanted |= READ
-        return wanted
+        may_not_go_on = self.awaits_answer or self.was_stopped
+        if self.at_end or self.is_closing:
+            wanted = 0
+        elif may_not_go_on and self.parser.waiting_bytes() >= MAX_UNREAD_BYTES:
+            wanted = 0
+        else:
+            wanted = READ
+        return wanted | WRITE if self.unsent_bytes else wanted
 
     def receive(self) -> bool:
         """Read once from the socket; True if anything came, be it the end.
@@ -97,25 +99,17 @@ class Connection:
         self.unsent_bytes += len(reply)
 
     def send(self) -> None:
-        """Send as much as the socket takes.
+        """Send as much as the socket takes; there must be something to send.
 
         Raises `OSError` when the connection broke.
         """
-        unsent = self._partly_sent
+        replies = self.replies
+        data = replies[0] if len(replies) == 1 else b"".join(replies)
         try:
-            if unsent is not None:
-                sent = self.socket.send(unsent)
-                self.unsent_bytes -= sent
-                if sent < len(unsent):
-                    self._partly_sent = unsent[sent:]
-                    return
-                self._partly_sent = None
-            if self.replies:
-                data = self.replies[0] if len(self.replies) == 1 else b"".join(self.replies)
-                self.replies.clear()
-                self._partly_sent = memoryview(data)
-                sent = self.socket.send(data)
-                self.unsent_bytes -= sent
-                self._partly_sent = memoryview(data)[sent:] if sent < len(data) else None
+            sent = self.socket.send(data)
         except (BlockingIOError, InterruptedError):
-            pass
+            sent = 0
+        self.unsent_bytes -= sent
+        replies.clear()
+        if self.unsent_bytes:
+            replies.append(memoryview(data)[sent:])

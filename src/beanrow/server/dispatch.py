@@ -76,22 +76,25 @@ class Dispatcher:
             self.counts[code] += 1
         return self._handlers[code](session, command)
 
-    def begin_put(self, session: Session, command: Command) -> Job:
-        """A put counts, and its job gets its id and its age, before the body has come."""
-        job = session.putting
-        if job is None:
-            self.counts[verbs.PUT] += 1
-            job = self.engine.begin_put(
-                session, command.pri, command.delay_s, command.ttr_s, self.now_ns
-            )
-            session.putting = job
-        return job
+    def begin_put(self, session: Session, command: Command) -> None:
+        """Note a put whose body has yet to come: it counts, and its job gets id and age."""
+        if session.putting is None:
+            session.putting = self._new_job(session, command)
+
+    def _new_job(self, session: Session, command: Command) -> Job:
+        self.counts[verbs.PUT] += 1
+        return self.engine.begin_put(
+            session, command.pri, command.delay_s, command.ttr_s, self.now_ns
+        )
 
     # --- producing ----------------------------------------------------------------------
 
     def _put(self, session: Session, command: Command) -> bytes:
-        job = self.begin_put(session, command)
-        session.putting = None
+        job = session.putting
+        if job is None:
+            job = self._new_job(session, command)
+        else:
+            session.putting = None
         if command.reply:
             return command.reply
         if self.draining:

@@ -18,8 +18,6 @@ WRITE: Final = 4
 #: The other side is gone, or the descriptor broke. Reported whether asked for or not.
 GONE: Final = 8 | 16
 
-_NS_PER_MS: Final = 1_000_000
-
 #: How many descriptors one wait reports at most; the others come with the next.
 MAX_EVENTS: Final = 512
 
@@ -52,22 +50,26 @@ class Loop:
         self._poller.remove(fd)
 
     def wait(self, timeout_ns: int) -> list[tuple[int, int]]:
-        """The descriptors that are ready, and for what; [] when the time has passed."""
-        # Rounded up: waking before the moment would only mean to wait again.
-        timeout_ms = -(-max(0, min(timeout_ns, MAX_WAIT_NS)) // _NS_PER_MS)
-        events = self._poller.poll(timeout_ms)
-        awake_fd = self._wake_receiver.fileno()
-        for index, (fd, _) in enumerate(events):
-            if fd == awake_fd:
-                self._drain_wakes()
-                del events[index]
-                break
-        return events
+        """The descriptors that are ready, and for what; [] when the time has passed.
+
+        One that was never added says that `wake` was called; then call `clear_wakes`.
+        """
+        if timeout_ns < 0:
+            timeout_ns = 0
+        elif timeout_ns > MAX_WAIT_NS:
+            timeout_ns = MAX_WAIT_NS
+        return self._poller.poll(timeout_ns * 1e-9)
 
     def wake(self) -> None:
         """Make the wait that is under way, or the next one, return at once."""
         with contextlib.suppress(BlockingIOError):  # it is full of wakes already
             self._wake_sender.send(b"\0")
+
+    def clear_wakes(self) -> None:
+        """Forget the calls of `wake` so far."""
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_receiver.recv(4096):
+                pass
 
     def wakeup_fd(self) -> int:
         """For `signal.set_wakeup_fd`: a signal then ends the wait, whenever it comes."""
@@ -77,11 +79,6 @@ class Loop:
         self._poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()
-
-    def _drain_wakes(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._wake_receiver.recv(4096):
-                pass
 
 
 class _Epoll:
@@ -99,8 +96,9 @@ class _Epoll:
     def remove(self, fd: int) -> None:
         self._epoll.unregister(fd)
 
-    def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
-        return self._epoll.poll(timeout_ms / 1000, MAX_EVENTS)
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+        # It rounds up to milliseconds: waking too early would only mean to wait again.
+        return self._epoll.poll(timeout_s, MAX_EVENTS)
 
     def close(self) -> None:
         self._epoll.close()
@@ -131,11 +129,8 @@ class _Selector:
         else:
             self._selector.unregister(fd)
 
-    def poll(self, timeout_ms: int) -> list[tuple[int, int]]:
-        return [
-            (key.fd, _from_selectors(ready))
-            for key, ready in self._selector.select(timeout_ms / 1000)
-        ]
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
+        return [(key.fd, _from_selectors(ready)) for key, ready in self._selector.select(timeout_s)]
 
     def close(self) -> None:
         self._selector.close()

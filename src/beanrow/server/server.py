@@ -27,7 +27,7 @@ from beanrow.engine.engine import Engine
 from beanrow.protocol import commands
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, NS_PER_S
 from beanrow.server import clock as steady_clock
-from beanrow.server.connection import Connection
+from beanrow.server.connection import MAX_UNSENT_BYTES, Connection
 from beanrow.server.dispatch import Dispatcher, answer_reserve
 from beanrow.server.documents import ServerFacts
 from beanrow.server.loop import GONE, READ, WRITE, Loop
@@ -115,11 +115,13 @@ class Server:
             for connection in unfinished:
                 self._execute(connection)
         for fd, ready in events:
-            connection_or_none = self._connections.get(fd)
-            if connection_or_none is not None:
-                self._serve(connection_or_none, ready)
+            ready_connection = self._connections.get(fd)
+            if ready_connection is not None:
+                self._serve(ready_connection, ready)
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
+            else:
+                self._loop.clear_wakes()
         flushing = self._flushing
         if flushing:
             self._flushing = []
@@ -130,51 +132,64 @@ class Server:
         if self._unfinished or self._stopping:
             return 0
         moment_ns = self._engine.next_tick_ns()
-        if not self._accepts:
-            moment_ns = min(moment_ns, self._accept_again_ns)
-        return moment_ns - self._clock()
+        if not self._accepts and self._accept_again_ns < moment_ns:
+            moment_ns = self._accept_again_ns
+        # Counted from the beginning of this tick: asking the clock again would cost more
+        # than the little that this is late.
+        return moment_ns - self._dispatcher.now_ns
 
     def _serve(self, connection: Connection, ready: int) -> None:
         """Do what the readiness of a client's socket asks for."""
         if ready & WRITE:
             self._flush_later(connection)
-        if not connection.interest & READ:
-            # It can not be read from now. If it is gone there is no one to reply to.
-            if ready & GONE:
-                self._close(connection, "connection lost")
+        if connection.interest & READ:
+            if ready & (READ | GONE):
+                self._receive(connection)
+        elif ready & GONE:
+            # What it may still have sent could not be answered any more.
+            self._close(connection, "connection lost")
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            came = connection.receive()
+        except OSError as error:
+            self._close(connection, str(error))
             return
-        if ready & (READ | GONE):
-            try:
-                if not connection.receive():
-                    return
-            except OSError as error:
-                self._close(connection, str(error))
-                return
+        if came:
             self._execute(connection)
 
     def _execute(self, connection: Connection) -> None:
         """Execute the commands that a client has sent, as far as it may go on."""
+        if not (connection.awaits_answer or connection.is_closing or connection.was_stopped):
+            self._execute_commands(connection)
+        if connection.awaits_answer and connection.at_end:
+            self._engine.stop_waiting(connection.session)
+        if not connection.is_flushing:
+            connection.is_flushing = True
+            self._flushing.append(connection)
+        if self._engine.answers:
+            self._deliver_answers()
+
+    def _execute_commands(self, connection: Connection) -> None:
         session = connection.session
         parser = connection.parser
-        while connection.may_execute():
+        execute = self._dispatcher.execute
+        while True:
             command = parser.next()
             if command is None:
                 if parser.unfinished_put is not None:
                     self._dispatcher.begin_put(session, parser.unfinished_put)
                 connection.is_closing = connection.at_end
-                break
-            reply = self._dispatcher.execute(session, command)
-            if reply is not None:
-                connection.reply(reply)
-            elif command.verb == commands.QUIT:
-                connection.is_closing = True
-            else:
-                connection.awaits_answer = True
-        if connection.awaits_answer and connection.at_end:
-            self._engine.stop_waiting(session)
-        self._flush_later(connection)
-        if self._engine.answers:
-            self._deliver_answers()
+                return
+            reply = execute(session, command)
+            if reply is None:
+                connection.is_closing = command.verb == commands.QUIT
+                connection.awaits_answer = not connection.is_closing
+                return
+            connection.reply(reply)
+            if connection.unsent_bytes >= MAX_UNSENT_BYTES:
+                connection.was_stopped = True
+                return
 
     def _deliver_answers(self) -> None:
         """Reply to the reserves that the engine has answered; what was sent after them runs."""
@@ -199,9 +214,8 @@ class Server:
     def _flush(self, connection: Connection) -> None:
         """Send a client its replies, and see what to wait for next."""
         connection.is_flushing = False
-        if connection.fd not in self._connections:
+        if connection.is_closed:
             return
-        could_execute = connection.may_execute()
         if connection.unsent_bytes:
             try:
                 connection.send()
@@ -211,7 +225,8 @@ class Server:
         if connection.is_closing and not connection.unsent_bytes:
             self._close(connection, "end")
             return
-        if not could_execute and connection.may_execute():
+        if connection.was_stopped and connection.unsent_bytes < MAX_UNSENT_BYTES:
+            connection.was_stopped = False
             self._unfinished.append(connection)
         interest = connection.wanted_interest()
         if interest != connection.interest:
@@ -246,7 +261,7 @@ class Server:
         self._loop.remove(connection.fd)
         del self._connections[connection.fd]
         del self._by_session[connection.session.id]
-        connection.is_closing = True
+        connection.is_closed = connection.is_closing = True
         connection.socket.close()
         log.debug("%s: closed (%s)", connection.name, why)
         self._engine.close_session(connection.session, self._dispatcher.now_ns)
