@@ -179,7 +179,8 @@ def _identity(contender: Contender, core: int | None) -> dict[str, str]:
 def _heading(machine: dict[str, str], run: dict[str, Any]) -> str:
     baseline, candidate = run["baseline"], run["candidate"]
     return (
-        f"{baseline['name']} {baseline['version']} and {candidate['name']} {candidate['version']}, "
+        f"{baseline['name']} ({baseline['version']}) and "
+        f"{candidate['name']} ({candidate['version']}), "
         f"{run['rounds']} rounds of {run['seconds']:g} s, bodies of {run['body_bytes']} bytes\n"
         f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, {machine['python']}\n"
         f"{run['pinning']}; load average at the start {machine['load_average']}\n"
