@@ -26,6 +26,7 @@ from tests.e2e.serving import (
     serving,
     stats,
 )
+from tests.peers import BEANSTALKD, require_peer
 
 both_commands = pytest.mark.parametrize("command", [SERVE, BEANROWD], ids=["serve", "beanrowd"])
 PUT = b"put 0 0 60 1\r\nx\r\n"
@@ -116,8 +117,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "words", "beanrowd_status"),
         [
-            (["-p", "x"], "-p 'x'", 5),
-            (["-p", "65536"], "-p 65536", 5),
+            (["-p", "x"], "-p 'x'", 111),
+            (["-p", "65536"], "-p 65536", 111),
             (["-z", "x"], "-z 'x'", 5),
             (["-z", "-1"], "-z '-1'", 5),
             (["-f", "x"], "-f 'x'", 5),
@@ -166,15 +167,48 @@ class TestRefusals:
             _, line = refused("-l", "127.0.0.1", "-p", port, command=command)
         assert f"cannot listen on 127.0.0.1:{port}: the port is in use" in line
 
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["-q"],
+            ["--foo"],
+            ["-p"],
+            ["foo"],
+            ["-"],
+            ["-z", "x"],
+            ["-z", "12x"],
+            ["-f", "x"],
+            ["-s", ""],
+            ["-p", "x"],
+            ["-u", "no-such-user", *LOCAL],
+            ["-l", "300.1.1.1"],
+            ["-l", "192.0.2.1"],
+            ["-l", "unix:/nonexistent/queue"],
+            ["-l", "unix:/etc/passwd"],
+        ],
+        ids=" ".join,
+    )
+    def test_beanrowd_ends_with_the_status_of_beanstalkd(self, options: list[str]) -> None:
+        require_peer("beanstalkd")
+        theirs = subprocess.run(
+            [BEANSTALKD, *options], capture_output=True, timeout=TIMEOUT_S, check=False
+        )
+        assert refused(*options)[0] == theirs.returncode
+
     def test_a_user_that_it_may_not_become(self) -> None:
-        command: Sequence[str] = BEANROWD
-        if os.getuid() == 0:
-            if shutil.which("setpriv") is None:
-                pytest.skip("setpriv, to take from root what it may do, is not installed")
-            command = ("setpriv", "--bounding-set=-setuid,-setgid", *BEANROWD)
+        command = (*without("setuid", "setgid"), *BEANROWD)
         status, line = refused(*LOCAL, "-u", "daemon", command=command)
         assert status == 34
         assert "-u daemon: cannot become this user" in line
+
+    def test_a_port_that_is_the_administrators(self) -> None:
+        limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        if int(limit.read_text()) < 2:
+            pytest.skip(f"every port is for everybody here: {limit}")
+        command = (*without("net_bind_service"), *BEANROWD)
+        status, line = refused("-l", "127.0.0.1", "-p", "1", command=command)
+        assert status == 111
+        assert "cannot listen on 127.0.0.1:1: not permitted; ports below 1024" in line
 
 
 class TestAddresses:
@@ -374,6 +408,15 @@ def leave_a_big_reply_unread(client: socket.socket) -> None:
     assert ask(client, bytes(BIG) + b"\r\n") == b"INSERTED 1\r\n"
     client.sendall(b"peek 1\r\n")
     client.recv(1, socket.MSG_PEEK)  # it has begun to send
+
+
+def without(*capabilities: str) -> tuple[str, ...]:
+    """The command that takes from another one what root may do; nothing for other users."""
+    if os.getuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv, to take from root what it may do, is not installed")
+    return ("setpriv", "--bounding-set", ",".join(f"-{name}" for name in capabilities))
 
 
 def new_pid_namespace() -> tuple[str, ...]:

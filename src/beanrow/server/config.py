@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, DEFAULT_PORT, MAX_JOB_BYTES
-from beanrow.server.errors import ConfigError
+from beanrow.server.errors import ConfigError, ListenError
 
 _MAX_PORT = 65535
 
@@ -59,7 +59,7 @@ class Config:
 
     @classmethod
     def from_options(cls, options: Options) -> "Config":
-        """Check a command line. Raises `ConfigError` for the first thing that is wrong."""
+        """Check a command line. Raises a `StartError` for the first thing that is wrong."""
         if options.journal is not None:
             raise ConfigError(
                 f"-b {options.journal}: this version keeps jobs in memory only and has no journal "
@@ -87,17 +87,20 @@ def _listen_address(address: str) -> str:
 
 
 def _port(text: str | None) -> int:
-    """A number, or the name of a TCP service that this machine knows."""
+    """A number, or the name of a TCP service that this machine knows.
+
+    Another one is the error that beanstalkd makes of it: nothing that can be listened on.
+    """
     if text is None:
         return DEFAULT_PORT
     if _is_whole_number(text):
         if int(text) > _MAX_PORT:
-            raise ConfigError(f"-p {text}: there is no such port; give one from 0 to {_MAX_PORT}")
+            raise ListenError(f"-p {text}: there is no such port; give one from 0 to {_MAX_PORT}")
         return int(text)
     try:
         return socket.getservbyname(text, "tcp")
     except OSError:
-        raise ConfigError(
+        raise ListenError(
             f"-p {text!r}: neither a port number nor a known service; "
             f"give a number, for example -p {DEFAULT_PORT}"
         ) from None

@@ -116,14 +116,6 @@ def test_an_unusable_address_is_one_line(address: str, words: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_a_port_for_the_administrator(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-    if os.getuid() == 0 or not limit.exists() or int(limit.read_text()) < 2:
-        pytest.skip("every port is allowed here")
-    with pytest.raises(ListenError, match="ports below 1024 are the administrator's"):
-        Listeners.open([LOCAL], 1)
-
-
 class TestSocketFiles:
     def test_removed_at_the_end(self, tmp_path: Path) -> None:
         path = tmp_path / "queue.sock"
