@@ -69,13 +69,10 @@ class Connection:
 
     def wanted_interest(self) -> int:
         """What the loop should watch its socket for."""
-        may_not_go_on = self.awaits_answer or self.was_stopped
-        if self.at_end or self.is_closing:
-            wanted = 0
-        elif may_not_go_on and self.parser.waiting_bytes() >= MAX_UNREAD_BYTES:
-            wanted = 0
-        else:
-            wanted = READ
+        is_full = (
+            self.awaits_answer or self.was_stopped
+        ) and self.parser.waiting_bytes() >= MAX_UNREAD_BYTES
+        wanted = 0 if self.at_end or self.is_closing or is_full else READ
         return wanted | WRITE if self.unsent_bytes else wanted
 
     def receive(self) -> bool:
