@@ -30,8 +30,8 @@ KEEPALIVE_IDLE_S: Final = 30
 KEEPALIVE_INTERVAL_S: Final = 10
 KEEPALIVE_PROBES: Final = 3
 
-#: Python keeps a socket's time-out in 31 bits of milliseconds, which is 24 days; whatever is
-#: longer is left to keepalive.
+#: Python hands a socket's time-out to poll(2) as 32 bits of milliseconds and cuts off the rest;
+#: what is longer than the 24 days that fit is left to keepalive.
 MAX_SOCKET_TIMEOUT_S: Final = 2**31 // 1000
 
 Result = TypeVar("Result")
