@@ -12,6 +12,7 @@ from typing import Final
 import beanrow
 from beanrow.server.config import Config, Options
 from beanrow.server.errors import ConfigError, StartError
+from beanrow.server.process import INTERRUPTED
 from beanrow.server.run import run
 
 _HELP: Final = """\
@@ -53,10 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if flag in ("-v", "--version"):
                 print(f"beanrow {beanrow.__version__}")
                 return 0
-        return run(Config.from_options(_options(flags)))
+        run(Config.from_options(_options(flags)))
     except StartError as error:
         print(f"beanrowd: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:  # it was about to start, and had changed no signal yet
+        return INTERRUPTED
+    return 0
 
 
 def _read(argv: Sequence[str]) -> list[tuple[str, str]]:

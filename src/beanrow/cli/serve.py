@@ -103,10 +103,11 @@ def run(args: argparse.Namespace) -> int:
         obsolete=tuple(args.obsolete),
     )
     try:
-        return run_server(Config.from_options(options))
+        run_server(Config.from_options(options))
     except StartError as error:
         print(f"beanrow serve: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    return 0
 
 
 def _add_journal_options(parser: argparse.ArgumentParser) -> None:

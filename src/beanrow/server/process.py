@@ -7,11 +7,15 @@ import resource
 import signal
 from collections.abc import Callable
 from types import FrameType
+from typing import Final
 
 from beanrow.server.errors import BecomeUserError, UnknownUserError
 from beanrow.server.server import Server
 
 log = logging.getLogger("beanrow.server")
+
+#: What shells make of a process that ended by SIGINT.
+INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 def raise_descriptor_limit() -> int:
@@ -52,24 +56,33 @@ def become(user: pwd.struct_passwd) -> None:
         ) from error
 
 
-def handle_signals(server: Server, on_stop: Callable[[], None]) -> None:
+def handle_signals(
+    server: Server, *, on_stop: Callable[[], None], on_abort: Callable[[], None]
+) -> None:
     """Let signals steer the server, also as process 1, where none has an effect by itself.
 
-    SIGTERM and SIGINT stop it, after a call of `on_stop`; a SIGINT after that raises
-    KeyboardInterrupt, for somebody at a terminal who will not wait. SIGUSR1 drains, SIGUSR2 ends
-    that. SIGPIPE is ignored: a client that went away is an error of its own socket.
+    SIGTERM and SIGINT call `on_stop` and stop the server. A SIGINT after that comes from somebody
+    at a terminal who will not wait: it calls `on_abort` and ends the process on the spot. (An
+    exception instead would surface at any line of the server, which is written for none.) SIGUSR1
+    drains, SIGUSR2 ends that. SIGPIPE is ignored: a client that went away is an error of its own
+    socket.
     """
     is_stopping = False
 
     def stop(number: int, _: FrameType | None) -> None:
         nonlocal is_stopping
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         if is_stopping:
             return
         is_stopping = True
+        signal.signal(signal.SIGINT, abort)
         log.info("%s: stopping", signal.Signals(number).name)
         on_stop()
         server.stop()
+
+    def abort(_: int, __: FrameType | None) -> None:
+        log.warning("SIGINT again: ended at once")
+        on_abort()
+        os._exit(INTERRUPTED)
 
     def drain(_: int, __: FrameType | None) -> None:
         server.set_draining(True)

@@ -1,10 +1,8 @@
-"""From settings to a running server, and to the exit status of its process."""
+"""From settings to a running server."""
 
 import logging
 import os
 import platform
-import signal
-from typing import Final
 
 import beanrow
 from beanrow.server import logs, process
@@ -15,11 +13,9 @@ from beanrow.server.systemd import Notifier, take_sockets
 
 log = logging.getLogger("beanrow.server")
 
-_ENDED_AT_ONCE: Final = 128 + signal.SIGINT
 
-
-def run(config: Config) -> int:
-    """Serve until a signal stops it; returns the exit status, 0 for a clean stop.
+def run(config: Config) -> None:
+    """Serve until a signal stops it, cleanly.
 
     Raises `beanrow.server.errors.StartError` when it cannot start. Changes the process for good:
     its signals, its limits, its user.
@@ -27,16 +23,6 @@ def run(config: Config) -> int:
     logs.configure(config.log_format, config.verbosity)
     for note in config.notes:
         log.warning("%s", note)
-    try:
-        _serve(config)
-    except KeyboardInterrupt:
-        log.warning("SIGINT again: ended at once")
-        return _ENDED_AT_ONCE
-    log.info("stopped")
-    return 0
-
-
-def _serve(config: Config) -> None:
     notifier = Notifier(os.environ)
     user = None if config.user is None else process.find_user(config.user)
     max_descriptors = process.raise_descriptor_limit()
@@ -45,13 +31,14 @@ def _serve(config: Config) -> None:
             listeners.give_to(user)
             process.become(user)
         server = Server(listeners.sockets, max_job_size=config.max_job_bytes)
-        process.handle_signals(server, on_stop=notifier.stopping)
+        process.handle_signals(server, on_stop=notifier.stopping, on_abort=listeners.close)
         _announce(config, listeners, max_descriptors)
         notifier.ready()
         try:
             server.run()
         finally:
             process.forget_wakeups()
+    log.info("stopped")
 
 
 def _listeners(config: Config) -> Listeners:
