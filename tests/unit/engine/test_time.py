@@ -1,0 +1,277 @@
+"""Delays, ttrs, waits and warnings happen at their very nanosecond, and the engine says when."""
+
+import pytest
+
+from beanrow.engine.job import DELAYED, READY, RESERVED
+from beanrow.engine.session import NEVER_NS, NoJob
+from beanrow.protocol.limits import NS_PER_S
+from tests.unit.engine.clocked import Clocked
+
+#: The shortest time there is.
+TICK_S = 0.000000001
+
+# --- delays and ttrs ----------------------------------------------------------------------------
+
+
+def test_a_delayed_job_is_ready_when_its_delay_has_passed_and_not_before() -> None:
+    queue = Clocked()
+    job = queue.put(queue.open(), delay_s=5)
+    queue.pass_s(5 - TICK_S)
+    assert job.state == DELAYED
+    queue.pass_s(TICK_S)
+    assert job.state == READY
+
+
+def test_a_job_times_out_when_its_ttr_has_passed_and_not_before() -> None:
+    queue = Clocked()
+    session = queue.open()
+    job = queue.put(session, ttr_s=5)
+    queue.reserve(session)
+    queue.pass_s(5 - TICK_S)
+    assert (job.state, job.holder) == (RESERVED, session)
+    queue.pass_s(TICK_S)
+    assert (job.state, job.holder) == (READY, None)
+    assert (job.timeouts, queue.engine.totals.timeouts) == (1, 1)
+
+
+def test_a_touch_begins_the_whole_ttr_again() -> None:
+    queue = Clocked()
+    session = queue.open()
+    job = queue.put(session, ttr_s=5)
+    queue.reserve(session)
+    queue.pass_s(3)
+    queue.touch(session, job)
+    queue.pass_s(5 - TICK_S)
+    assert job.state == RESERVED
+    queue.pass_s(TICK_S)
+    assert job.state == READY
+
+
+def test_after_a_time_out_the_job_is_no_longer_held() -> None:
+    queue = Clocked()
+    session, other = queue.open(), queue.open()
+    job = queue.put(session, ttr_s=1)
+    queue.reserve(session)
+    queue.pass_s(1)
+    assert not queue.touch(session, job)
+    assert not queue.release(session, job)
+    assert queue.reserve(other) is job
+    assert not queue.delete(session, job)
+
+
+def test_the_longest_delay_and_ttr_are_kept_to_the_nanosecond() -> None:
+    queue = Clocked()
+    session = queue.open()
+    longest_s = 2**32 - 1
+    job = queue.put(session, delay_s=longest_s, ttr_s=longest_s)
+    assert job.time_left_ns(queue.now_ns) == longest_s * NS_PER_S
+    queue.go_to(queue.now_ns + longest_s * NS_PER_S - 1)
+    assert job.state == DELAYED
+    queue.go_to(queue.now_ns + 1)
+    assert queue.reserve(session) is job
+    assert job.time_left_ns(queue.now_ns) == longest_s * NS_PER_S
+
+
+def test_all_that_is_due_happens_even_if_the_tick_is_late() -> None:
+    queue = Clocked()
+    session = queue.open()
+    held = queue.put(session, ttr_s=3)
+    queue.reserve(session)
+    delayed = [queue.put(session, delay_s=delay_s) for delay_s in (1, 2, 3, 4)]
+    queue.engine.tick(queue.now_ns + 3 * NS_PER_S)
+    assert [job.state for job in (held, *delayed)] == [READY, READY, READY, READY, DELAYED]
+
+
+# --- waits --------------------------------------------------------------------------------------
+
+
+def test_a_wait_times_out_at_its_end_and_not_before() -> None:
+    queue = Clocked()
+    session = queue.open()
+    assert queue.reserve(session, 5) is None
+    queue.pass_s(5 - TICK_S)
+    assert queue.answers() == []
+    queue.pass_s(TICK_S)
+    assert queue.answers() == [(session, NoJob.TIMED_OUT)]
+    assert not session.waiting
+
+
+def test_a_wait_of_0_does_not_wait() -> None:
+    queue = Clocked()
+    assert queue.reserve(queue.open(), 0) is NoJob.TIMED_OUT
+
+
+def test_a_wait_without_end_has_none() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.reserve(session, None)
+    assert queue.engine.next_tick_ns() == NEVER_NS
+    queue.pass_s(2**32)
+    assert queue.answers() == []
+
+
+@pytest.mark.parametrize("tube", [b"default", b"made later"])
+def test_a_job_due_at_the_very_end_of_a_wait_still_goes_to_it(tube: bytes) -> None:
+    """As it does when one chunk puts with a delay and then waits for just that long."""
+    queue = Clocked()
+    session = queue.open()
+    queue.engine.watch(session, tube)
+    queue.engine.use(session, tube)
+    job = queue.put(session, delay_s=5)
+    queue.reserve(session, 5)
+    queue.pass_s(5)
+    assert queue.answers() == [(session, job)]
+
+
+def test_a_pause_that_ends_with_a_wait_ends_before_it() -> None:
+    queue = Clocked()
+    session = queue.open(b"later", use=b"later")
+    queue.pause(b"later", 5)
+    job = queue.put(session)
+    queue.reserve(session, 5)
+    queue.pass_s(5)
+    assert queue.answers() == [(session, job)]
+
+
+def test_a_short_wait_after_a_long_one_is_not_taken_for_it() -> None:
+    queue = Clocked()
+    session, other = queue.open(), queue.open()
+    for timeout_s in (100, 3, 50):
+        queue.reserve(session, timeout_s)
+        queue.put(other)
+        (answer,) = queue.answers()
+        assert answer[0] is session
+    queue.reserve(session, 2)
+    queue.pass_s(2)
+    assert queue.answers() == [(session, NoJob.TIMED_OUT)]
+
+
+# --- DEADLINE_SOON ------------------------------------------------------------------------------
+
+
+def test_a_wait_ends_when_a_job_of_its_own_has_one_second_left() -> None:
+    queue = Clocked()
+    session = queue.open()
+    job = queue.put(session, ttr_s=5)
+    queue.reserve(session)
+    assert queue.reserve(session, None) is None
+    queue.pass_s(4 - TICK_S)
+    assert queue.answers() == []
+    queue.pass_s(TICK_S)
+    assert queue.answers() == [(session, NoJob.DEADLINE_SOON)]
+    assert (job.state, job.holder) == (RESERVED, session)
+
+
+def test_within_that_second_a_reserve_does_not_wait() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.put(session, ttr_s=5)
+    queue.reserve(session)
+    queue.pass_s(4 - TICK_S)
+    assert queue.reserve(session, 0) is NoJob.TIMED_OUT
+    queue.pass_s(TICK_S)
+    assert queue.reserve(session, 0) is NoJob.DEADLINE_SOON
+    assert queue.reserve(session, None) is NoJob.DEADLINE_SOON
+
+
+def test_within_that_second_a_ready_job_is_given_all_the_same() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.put(session, ttr_s=1)
+    queue.reserve(session)
+    other = queue.put(session)
+    assert queue.reserve(session) is other
+
+
+def test_a_job_in_a_paused_tube_is_no_reason_to_wait() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.put(session, ttr_s=1)
+    queue.reserve(session)
+    queue.put(session)
+    queue.pause(b"default", 100)
+    assert queue.reserve(session, None) is NoJob.DEADLINE_SOON
+
+
+def test_a_ttr_of_one_second_is_all_margin() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.put(session, ttr_s=1)
+    queue.reserve(session)
+    assert queue.reserve(session, 100) is NoJob.DEADLINE_SOON
+
+
+def test_the_jobs_of_others_warn_nobody() -> None:
+    queue = Clocked()
+    holder, waiter = queue.open(), queue.open()
+    job = queue.put(holder, ttr_s=1)
+    queue.reserve(holder)
+    queue.reserve(waiter, None)
+    queue.pass_s(1)
+    assert queue.answers() == [(waiter, job)]
+
+
+def test_reserve_job_is_never_warned() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.put(session, ttr_s=1)
+    queue.reserve(session)
+    job = queue.put(session)
+    assert queue.reserve_job(session, job) is job
+
+
+# --- when the engine wants to be called ---------------------------------------------------------
+
+
+def test_with_nothing_to_come_there_is_no_next_tick() -> None:
+    queue = Clocked()
+    session = queue.open()
+    queue.put(session)
+    assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+@pytest.mark.parametrize("what", ["delay", "ttr", "wait", "pause"])
+def test_the_next_tick_is_that_of_the_next_event(what: str) -> None:
+    queue = Clocked()
+    session = queue.open()
+    match what:
+        case "delay":
+            queue.put(session, delay_s=5)
+        case "ttr":
+            queue.put(session, ttr_s=5)
+            queue.reserve(session)
+        case "wait":
+            queue.reserve(session, 5)
+        case "pause":
+            queue.pause(b"default", 5)
+    assert queue.engine.next_tick_ns() == queue.now_ns + 5 * NS_PER_S
+
+
+def test_a_tick_leaves_nothing_to_do_at_the_same_moment() -> None:
+    """Or a server would spin."""
+    queue = Clocked()
+    session = queue.open()
+    for _ in range(3):
+        queue.put(session, ttr_s=5, delay_s=5)
+        queue.reserve(session)
+        queue.reserve_job(session, queue.put(session, ttr_s=5))
+    queue.pause(b"default", 5)
+    for _ in range(20):
+        moment_ns = queue.engine.next_tick_ns()
+        if moment_ns == NEVER_NS:
+            break
+        queue.engine.tick(moment_ns)
+        assert queue.engine.next_tick_ns() > moment_ns
+    assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+def test_what_was_foreseen_but_came_otherwise_does_nothing() -> None:
+    queue = Clocked()
+    session = queue.open()
+    job = queue.put(session, delay_s=5, ttr_s=5)
+    queue.kick(session, 1)
+    queue.reserve(session)
+    queue.delete(session, job)
+    queue.pass_s(100)
+    assert (queue.answers(), queue.engine.totals.timeouts) == ([], 0)
+    assert queue.engine.next_tick_ns() == NEVER_NS
