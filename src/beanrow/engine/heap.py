@@ -60,6 +60,9 @@ class Heap(Generic[N]):
         index = node.heap_index
         nodes = self.nodes
         assert nodes[index] is node, "the node is not in this heap"
+        if index == 0:
+            self.pop()
+            return
         last = nodes.pop()
         if last is not node:
             self._settle(last, index)
@@ -91,9 +94,10 @@ class Heap(Generic[N]):
         node.heap_index = index
 
     def _sink(self, node: N, index: int) -> None:
+        # The node comes from the end of the heap and belongs near it: so the gap goes all the
+        # way down without a look at the node, which then rises a step or two if it must.
         nodes = self.nodes
         size = len(nodes)
-        rank = node.rank
         below = 2 * index + 1
         while below < size:
             child = nodes[below]
@@ -102,11 +106,8 @@ class Heap(Generic[N]):
                 if other.rank < child.rank or (other.rank == child.rank and other.id < child.id):
                     child = other
                     below += 1
-            if rank < child.rank or (rank == child.rank and node.id < child.id):
-                break
             nodes[index] = child
             child.heap_index = index
             index = below
             below = 2 * index + 1
-        nodes[index] = node
-        node.heap_index = index
+        self._rise(node, index)

@@ -80,6 +80,9 @@ class Command:
         self.reply = reply
 
 
+_BARE: Final = [Command(code) for code in range(VERB_COUNT)]
+
+
 def refused(reply: bytes, counted: int = UNCOUNTED) -> Command:
     """A command that only answers an error."""
     return Command(REFUSED, number=counted, reply=reply)
@@ -97,7 +100,8 @@ _LAX_NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 
 def _nothing(verb: int, text: bytes) -> Command:
-    return refused(BAD_FORMAT) if text else Command(verb)
+    # Without arguments they are all alike, so one of each is enough.
+    return refused(BAD_FORMAT) if text else _BARE[verb]
 
 
 def _anything(verb: int, text: bytes) -> Command:
@@ -224,7 +228,7 @@ _WITH_ARGUMENTS: Final = {verb.word[:-1]: verb for verb in VERBS if verb.word.en
 
 def read_line(line: bytes) -> Command:
     """The command that a line, without its CRLF, asks for; what is wrong with it as `REFUSED`."""
-    if b"\0" in line:
+    if 0 in line:
         return refused(BAD_FORMAT)
     word, space, text = line.partition(b" ")
     verb = (_WITH_ARGUMENTS if space else _ALONE).get(word)

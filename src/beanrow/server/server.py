@@ -174,7 +174,7 @@ class Server:
         session = connection.session
         parser = connection.parser
         execute = self._dispatcher.execute
-        while True:
+        while connection.unsent_bytes < MAX_UNSENT_BYTES:
             command = parser.next()
             if command is None:
                 if parser.unfinished_put is not None:
@@ -186,10 +186,9 @@ class Server:
                 connection.is_closing = command.verb == commands.QUIT
                 connection.awaits_answer = not connection.is_closing
                 return
-            connection.reply(reply)
-            if connection.unsent_bytes >= MAX_UNSENT_BYTES:
-                connection.was_stopped = True
-                return
+            connection.replies.append(reply)
+            connection.unsent_bytes += len(reply)
+        connection.was_stopped = True
 
     def _deliver_answers(self) -> None:
         """Reply to the reserves that the engine has answered; what was sent after them runs."""
