@@ -26,6 +26,9 @@ DEFAULT_MAX_JOB_BYTES: Final = 65535
 #: The largest value that ``-z`` may set.
 MAX_JOB_BYTES: Final = 1 << 30
 
+#: The size of a journal's segment unless told otherwise (``-s``); stats tells it in any case.
+DEFAULT_SEGMENT_BYTES: Final = 10 * 1024 * 1024
+
 #: The name of the tube that every client uses and watches at first.
 DEFAULT_TUBE: Final = b"default"
 

@@ -141,7 +141,7 @@ binlog-oldest-index: 0
 binlog-current-index: 0
 binlog-records-migrated: 0
 binlog-records-written: 0
-binlog-max-size: 10485760
+binlog-max-size: %(binlog-max-size)d
 draining: %(draining)b
 id: %(id)b
 hostname: "%(hostname)b"

@@ -9,7 +9,12 @@ import socket
 from dataclasses import dataclass
 from enum import StrEnum
 
-from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, DEFAULT_PORT, MAX_JOB_BYTES
+from beanrow.protocol.limits import (
+    DEFAULT_MAX_JOB_BYTES,
+    DEFAULT_PORT,
+    DEFAULT_SEGMENT_BYTES,
+    MAX_JOB_BYTES,
+)
 from beanrow.server.errors import ConfigError, ListenError
 
 _MAX_PORT = 65535
@@ -51,6 +56,8 @@ class Config:
     #: Whom to become once the sockets are open.
     user: str | None = None
     max_job_bytes: int = DEFAULT_MAX_JOB_BYTES
+    #: Without a journal, only a figure in the stats document.
+    segment_bytes: int = DEFAULT_SEGMENT_BYTES
     #: 0 tells of the server, 1 of connections too.
     verbosity: int = 0
     log_format: LogFormat = LogFormat.TEXT
@@ -71,6 +78,7 @@ class Config:
             port=_port(options.port),
             user=_user(options.user),
             max_job_bytes=max_job_bytes,
+            segment_bytes=_segment_bytes(options.segment_size),
             verbosity=options.verbosity,
             log_format=_log_format(options.log_format),
             notes=(*notes, *_journal_notes(options), *map(_obsolete_note, options.obsolete)),
@@ -122,6 +130,12 @@ def _max_job_bytes(text: str | None) -> tuple[int, tuple[str, ...]]:
     return wanted, ()
 
 
+def _segment_bytes(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_SEGMENT_BYTES
+    return _number("-s", text, "the size of a journal file, in bytes", DEFAULT_SEGMENT_BYTES)
+
+
 def _log_format(text: str | None) -> LogFormat:
     if text is None:
         return LogFormat.TEXT
@@ -141,7 +155,6 @@ def _journal_notes(options: Options) -> tuple[str, ...]:
     if options.never_fsync:
         given.append("-F")
     if options.segment_size is not None:
-        _number("-s", options.segment_size, "the size of a journal file, in bytes", 10485760)
         given.append("-s")
     return tuple(f"{flag} has no effect without -b" for flag in given)
 

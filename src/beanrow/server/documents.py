@@ -24,11 +24,12 @@ class ServerFacts:
 
     __slots__ = ("constants", "started_at_ns")
 
-    def __init__(self, max_job_bytes: int, started_at_ns: int) -> None:
+    def __init__(self, max_job_bytes: int, segment_bytes: int, started_at_ns: int) -> None:
         self.started_at_ns = started_at_ns
         system = os.uname()
         self.constants: dict[bytes, object] = {
             b"max-job-size": max_job_bytes,
+            b"binlog-max-size": segment_bytes,
             b"pid": os.getpid(),
             b"version": f"beanrow {beanrow.__version__}".encode(),
             b"id": secrets.token_hex(8).encode(),

@@ -30,8 +30,13 @@ def run(config: Config) -> None:
         if user is not None:
             listeners.give_to(user)
             process.become(user)
-        server = Server(listeners.sockets, max_job_size=config.max_job_bytes)
+        server = Server(
+            listeners.sockets,
+            max_job_size=config.max_job_bytes,
+            segment_size=config.segment_bytes,
+        )
         process.handle_signals(server, on_stop=notifier.stopping, on_abort=listeners.close)
+        process.stop_cycle_collector()
         _announce(config, listeners, max_descriptors)
         notifier.ready()
         try:

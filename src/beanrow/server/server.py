@@ -25,11 +25,12 @@ from typing import Final
 
 from beanrow.engine.engine import Engine
 from beanrow.protocol import commands
-from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, NS_PER_S
+from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, DEFAULT_SEGMENT_BYTES, NS_PER_S
 from beanrow.server import clock as steady_clock
 from beanrow.server.connection import MAX_UNSENT_BYTES, Connection
 from beanrow.server.dispatch import Dispatcher, answer_reserve
 from beanrow.server.documents import ServerFacts
+from beanrow.server.listeners import address_name
 from beanrow.server.loop import GONE, READ, WRITE, Loop
 
 log = logging.getLogger("beanrow")
@@ -54,16 +55,19 @@ class Server:
         listeners: list[socket.socket],
         *,
         max_job_size: int = DEFAULT_MAX_JOB_BYTES,
+        segment_size: int = DEFAULT_SEGMENT_BYTES,
         clock: Callable[[], int] = steady_clock.now_ns,
     ) -> None:
         self._clock = clock
         self._max_job_bytes = max_job_size
         self._engine = Engine()
-        self._dispatcher = Dispatcher(self._engine, ServerFacts(max_job_size, clock()))
+        self._dispatcher = Dispatcher(
+            self._engine, ServerFacts(max_job_size, segment_size, clock())
+        )
         self._loop = Loop()
         self._listeners: dict[int, socket.socket] = {}
         for listener in listeners:
-            listener.setblocking(False)
+            _prepare(listener)
             self._listeners[listener.fileno()] = listener
         self._accepts = False
         self._accept_again_ns = 0
@@ -246,7 +250,7 @@ class Server:
                 self._stop_accepting(error)
                 return
             sock.setblocking(False)
-            self._open(sock, _name(address))
+            self._open(sock, address_name(address))
 
     def _open(self, sock: socket.socket, name: str) -> None:
         session = self._engine.open_session()
@@ -304,12 +308,12 @@ class Server:
             log.warning("%d clients did not take their last replies", len(self._connections))
 
     def _close_listeners(self) -> None:
-        for fd, listener in self._listeners.items():
+        while self._listeners:
+            fd, listener = self._listeners.popitem()
             if self._accepts:
                 self._loop.remove(fd)
             listener.close()
         self._accepts = False
-        self._listeners.clear()
 
     def _close_all(self) -> None:
         self._close_listeners()
@@ -319,9 +323,11 @@ class Server:
         self._loop.close()
 
 
-def _name(address: object) -> str:
-    """A client's address for people; those of unix sockets have none."""
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return "unix client"
+def _prepare(listener: socket.socket) -> None:
+    """Set what the sockets of its clients inherit."""
+    listener.setblocking(False)
+    if listener.family != socket.AF_UNIX:
+        # A reply must not wait until the client has acknowledged the one before it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A client whose machine vanished gives its jobs back some day.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
