@@ -121,15 +121,21 @@ def _running(name: str, command: Sequence[str], port: int) -> Iterator[RunningSe
 
 
 def _wait_until_it_accepts(server: RunningServer) -> None:
-    """Connect until that succeeds, exactly once: servers count their connections."""
+    """Connect until that succeeds, exactly once: servers count their connections.
+
+    The server closes the connection itself, so that it is none of its current ones any more.
+    """
     give_up_at_s = time.monotonic() + START_TIMEOUT_S
     while server.process.poll() is None and time.monotonic() < give_up_at_s:
         try:
-            server.connect().close()
+            connection = server.connect()
         except ConnectionRefusedError:
             time.sleep(0.01)
-        else:
-            return
+            continue
+        with connection:
+            connection.sendall(b"quit\r\n")
+            assert connection.recv(1) == b""
+        return
     raise RuntimeError(f"{server.name} did not start:\n{server.log_text()}")
 
 
