@@ -45,7 +45,8 @@ def _live_a_little(address: tuple[str, int]) -> None:
             b"watch a\r\nignore default\r\nuse a\r\nput 1 0 9 2\r\nhi\r\nput 1 9 9 2\r\nhi\r\n"
             b"reserve\r\nstats\r\nstats-tube a\r\nlist-tubes\r\npause-tube a 0\r\nkick 9\r\n"
             b"put 1 0 9 2\r\nhi!\r\nput 1 0 9 99999\r\n" + bytes(100001) + b"nonsense\r\n"
-            b"kick nothing\r\nreserve\r\nreserve-with-timeout 0\r\npeek-ready\r\nlist-tube-used\r\n",
+            b"kick nothing\r\nreserve\r\nreserve-with-timeout 0\r\npeek-ready\r\n"
+            b"list-tube-used\r\n",
             b"USING a\r\n",
         )
         client.sendall(b"put 1 0 9 100\r\nunfinished")
