@@ -9,7 +9,8 @@ of a run, so that nothing happens by itself.
 import random
 from collections.abc import Callable
 
-from tests.differential.script import Act, Step
+from beanrow.protocol.limits import MAX_LINE_BYTES
+from tests.differential.script import Act, Step, encode
 
 #: What the servers have to be started with (`-z`), so that bodies can be too big and yet small.
 MAX_JOB_BYTES = 20
@@ -198,7 +199,7 @@ class ScriptWriter:
                 case _:
                     words[at] = words[at].upper()
             line = " ".join(words)
-            if not line.startswith("put ") and line != "reserve":
+            if not (line.startswith("put ") or line == "reserve" or _ends_on_edge(line)):
                 return line
 
     def _connection(self) -> str:
@@ -218,3 +219,9 @@ class ScriptWriter:
 
     def _ttr(self) -> int:
         return self._random.choice(_TTRS)
+
+
+def _ends_on_edge(line: str) -> bool:
+    """Whether the CR of a too long line is the last byte of a block, and its LF is not."""
+    length = len(encode(line, 0)) + len(b"\r\n")
+    return length > MAX_LINE_BYTES and length % MAX_LINE_BYTES == 1
