@@ -41,23 +41,21 @@ class Parser:
         "_collected",
         "_position",
         "_skip_bytes",
-        "_skip_reply",
         "_state",
         "max_job_bytes",
-        "unfinished_put",
+        "unfinished",
     )
 
     def __init__(self, max_job_bytes: int) -> None:
         self.max_job_bytes = max_job_bytes
-        #: The put whose body has not wholly arrived yet.
-        self.unfinished_put: Command | None = None
+        #: The put, or the refusal of one, whose body has not wholly arrived yet.
+        self.unfinished: Command | None = None
         self._state: int = _LINE
         self._buffer = b""
         self._position = 0
         self._body = bytearray()
         self._collected = 0
         self._skip_bytes = 0
-        self._skip_reply: Command | None = None
 
     def feed(self, data: bytes) -> None:
         """Take what came from the client."""
@@ -122,7 +120,7 @@ class Parser:
             return self._start_skipping(OUT_OF_MEMORY, count)
         self._state = _BODY
         self._collected = 0
-        self.unfinished_put = put
+        self.unfinished = put
         return self._collect()
 
     def _collect(self) -> Command | None:
@@ -134,10 +132,10 @@ class Parser:
         self._position += count
         if self._collected < len(body):
             return None
-        put = self.unfinished_put
+        put = self.unfinished
         assert put is not None, "a body belongs to a put"
         self._state = _LINE
-        self.unfinished_put = None
+        self.unfinished = None
         self._body = bytearray()
         if not body.endswith(_CRLF):
             put.reply = EXPECTED_CRLF
@@ -154,7 +152,7 @@ class Parser:
         """Answer only when the refused body has gone by, as beanstalkd does."""
         self._state = _SKIPPED_BODY
         self._skip_bytes = count
-        self._skip_reply = refused(reply, counted=PUT)
+        self.unfinished = refused(reply, counted=PUT)
         return self._skip()
 
     def _skip(self) -> Command | None:
@@ -164,4 +162,6 @@ class Parser:
         if self._skip_bytes:
             return None
         self._state = _LINE
-        return self._skip_reply
+        refusal = self.unfinished
+        self.unfinished = None
+        return refusal

@@ -76,9 +76,11 @@ class Dispatcher:
             self.counts[code] += 1
         return self._handlers[code](session, command)
 
-    def begin_put(self, session: Session, command: Command) -> None:
+    def begin(self, session: Session, command: Command) -> None:
         """Note a put whose body has yet to come: it counts, and its job gets id and age."""
-        if session.putting is None:
+        if command.verb == verbs.REFUSED:
+            self._count_refused(command)
+        elif session.putting is None:
             session.putting = self._new_job(session, command)
 
     def _new_job(self, session: Session, command: Command) -> Job:
@@ -207,9 +209,13 @@ class Dispatcher:
         return None
 
     def _refused(self, session: Session, command: Command) -> bytes:
+        self._count_refused(command)
+        return command.reply
+
+    def _count_refused(self, command: Command) -> None:
         if command.number != verbs.UNCOUNTED:
             self.counts[command.number] += 1
-        return command.reply
+            command.number = verbs.UNCOUNTED
 
 
 def _found(job: Job | None) -> bytes:

@@ -181,8 +181,8 @@ class Server:
         while connection.unsent_bytes < MAX_UNSENT_BYTES:
             command = parser.next()
             if command is None:
-                if parser.unfinished_put is not None:
-                    self._dispatcher.begin_put(session, parser.unfinished_put)
+                if parser.unfinished is not None:
+                    self._dispatcher.begin(session, parser.unfinished)
                 connection.is_closing = connection.at_end
                 return
             reply = execute(session, command)

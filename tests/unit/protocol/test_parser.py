@@ -166,13 +166,13 @@ def test_a_put_is_known_before_its_body_has_come() -> None:
     parser = Parser(MAX_JOB_BYTES)
     parser.feed(b"put 1 2 3 4\r\nab")
     assert parser.next() is None
-    unfinished = parser.unfinished_put
+    unfinished = parser.unfinished
     assert unfinished is not None
     assert (unfinished.pri, unfinished.delay_s, unfinished.ttr_s) == (1, 2, 3)
     parser.feed(b"cd\r\n")
     assert parser.next() is unfinished
     assert unfinished.body == b"abcd"
-    assert parser.unfinished_put is None
+    assert parser.unfinished is None
 
 
 @pytest.mark.parametrize("end", [b"xy", b"\n\r", b"\r\r", b"x\n", b"\rx"])
@@ -187,7 +187,8 @@ def test_a_body_that_is_too_big_is_skipped_before_it_is_answered() -> None:
     parser = Parser(MAX_JOB_BYTES)
     parser.feed(b"put 0 0 1 11\r\nstats\r\nstat")
     assert parser.next() is None
-    assert parser.unfinished_put is None
+    assert parser.unfinished is not None
+    assert parser.unfinished.reply == replies.JOB_TOO_BIG
     parser.feed(b"\r")
     assert parser.next() is None
     parser.feed(b"\nstats\r\n")
@@ -245,7 +246,7 @@ AFTER
 parser.feed(b"\\r\\nquit\\r\\n")
 command = parser.next()
 assert command.reply == b"OUT_OF_MEMORY\\r\\n", command.reply
-assert parser.unfinished_put is None
+assert parser.unfinished is None
 print(command.verb, parser.next().verb)
 """
 _LIMIT: Final = """
