@@ -1,0 +1,144 @@
+"""A connection gathers replies, sends what its socket takes, and says what it waits for."""
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from beanrow.engine.engine import Engine
+from beanrow.server.connection import MAX_UNREAD_BYTES, RECEIVE_BYTES, Connection
+from beanrow.server.loop import READ, WRITE
+
+Ends = tuple[Connection, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """A connection, and its client's socket. Neither end blocks."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+    yield Connection(ours, "a client", Engine().open_session(), 65535), theirs
+    ours.close()
+    theirs.close()
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = bytearray()
+    with contextlib.suppress(BlockingIOError):
+        while chunk := sock.recv(1 << 20):
+            data += chunk
+    return bytes(data)
+
+
+# --- receiving ----------------------------------------------------------------------------------
+
+
+def test_nothing_comes_while_nothing_was_sent(ends: Ends) -> None:
+    connection, _ = ends
+    assert not connection.receive()
+    assert not connection.at_end
+
+
+def test_what_comes_goes_to_the_parser(ends: Ends) -> None:
+    connection, client = ends
+    client.send(b"quit\r\nrest")
+    assert connection.receive()
+    assert connection.parser.waiting_bytes() == 10
+    assert not connection.receive()
+
+
+def test_in_one_go_only_so_much_is_received(ends: Ends) -> None:
+    connection, client = ends
+    client.send(b"x" * 3 * RECEIVE_BYTES)
+    assert connection.receive()
+    assert connection.parser.waiting_bytes() <= RECEIVE_BYTES
+
+
+def test_the_end_comes_too(ends: Ends) -> None:
+    connection, client = ends
+    client.shutdown(socket.SHUT_WR)
+    assert connection.receive()
+    assert connection.at_end
+
+
+def test_a_connection_that_broke_raises(ends: Ends) -> None:
+    connection, client = ends
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    with pytest.raises(ConnectionResetError):
+        connection.receive()
+    connection.reply(b"x")
+    with pytest.raises(BrokenPipeError):
+        connection.send()
+
+
+# --- sending ------------------------------------------------------------------------------------
+
+
+def test_replies_go_out_in_order_when_they_are_sent_and_not_before(ends: Ends) -> None:
+    connection, client = ends
+    for reply in (b"one ", b"two ", b"three"):
+        connection.reply(reply)
+    assert connection.unsent_bytes == 13
+    assert read_all(client) == b""
+    connection.send()
+    assert connection.unsent_bytes == 0
+    assert read_all(client) == b"one two three"
+
+
+def test_what_the_socket_does_not_take_is_sent_later_and_in_order(ends: Ends) -> None:
+    connection, client = ends
+    replies = [b"%d " % number * 1000 for number in range(5000)]
+    expected = b"".join(replies)
+    for reply in replies:
+        connection.reply(reply)
+    connection.send()
+    assert 0 < connection.unsent_bytes < len(expected)
+    unsent = connection.unsent_bytes
+    connection.send()
+    connection.reply(b"the end")
+    assert connection.unsent_bytes <= unsent + 7
+    got = b""
+    while connection.unsent_bytes:
+        got += read_all(client)
+        connection.send()
+    assert got + read_all(client) == expected + b"the end"
+
+
+# --- what it waits for --------------------------------------------------------------------------
+
+
+def test_a_connection_is_read_from_unless_it_has_nothing_to_say_any_more(ends: Ends) -> None:
+    connection, _ = ends
+    assert connection.wanted_interest() == READ
+    connection.at_end = True
+    assert connection.wanted_interest() == 0
+    connection.at_end = False
+    connection.is_closing = True
+    assert connection.wanted_interest() == 0
+
+
+def test_a_connection_with_unsent_replies_is_written_to_as_well(ends: Ends) -> None:
+    connection, _ = ends
+    connection.reply(b"x")
+    assert connection.wanted_interest() == READ | WRITE
+    connection.is_closing = True
+    assert connection.wanted_interest() == WRITE
+    connection.send()
+    assert connection.wanted_interest() == 0
+
+
+def test_who_waits_is_read_from_until_much_has_come(ends: Ends) -> None:
+    connection, _ = ends
+    connection.awaits_answer = True
+    connection.parser.feed(b"x" * (MAX_UNREAD_BYTES - 1))
+    assert connection.wanted_interest() == READ
+    connection.parser.feed(b"x")
+    assert connection.wanted_interest() == 0
+    connection.awaits_answer = False
+    assert connection.wanted_interest() == READ
