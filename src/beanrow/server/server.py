@@ -126,8 +126,9 @@ class Server:
                 self._accept(self._listeners[fd])
             else:
                 self._loop.clear_wakes()
-        flushing = self._flushing
-        if flushing:
+        # A client that leaves now may have held the job that another one waits for.
+        while self._flushing:
+            flushing = self._flushing
             self._flushing = []
             for connection in flushing:
                 self._flush(connection)
@@ -247,7 +248,8 @@ class Server:
             except OSError as error:
                 if error.errno not in _OUT_OF_DESCRIPTORS:
                     raise
-                self._stop_accepting(error)
+                if self._accepts:
+                    self._stop_accepting(error)
                 return
             sock.setblocking(False)
             self._open(sock, address_name(address))
@@ -304,6 +306,8 @@ class Server:
                 connection_or_none = self._connections.get(fd)
                 if connection_or_none is not None:
                     self._flush(connection_or_none)
+                else:
+                    self._loop.clear_wakes()
         if self._connections:
             log.warning("%d clients did not take their last replies", len(self._connections))
 
