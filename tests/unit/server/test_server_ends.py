@@ -33,19 +33,14 @@ leaving = pytest.mark.parametrize("leave", LEAVING, ids=["close", "reset", "half
 
 @leaving
 def test_a_job_of_a_client_that_leaves_goes_to_who_waits_at_once(
-    serving: Serving, leave: Callable[[Client], None], request: pytest.FixtureRequest
+    serving: Serving, leave: Callable[[Client], None]
 ) -> None:
     """No one says anything else that could wake the server: the leaving must do."""
-    if leave is not Client.reset:
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="an answer that comes by a flush is not flushed")
-        )
     leaver, waiter = serving.connect(), serving.connect()
     leaver.ask(PUT + b"reserve\r\n", b"INSERTED 1\r\n", RESERVED)
     waiter.say(b"reserve\r\n")
     serving.nudge()
     leave(leaver)
-    waiter.socket.settimeout(1)
     waiter.expect(RESERVED)
 
 
@@ -267,9 +262,7 @@ def stopping(serving: Serving) -> None:
         waiting_with_more_to_say_than_is_taken,
         not_reading,
         not_reading_and_not_writing,
-        pytest.param(
-            stopping, marks=pytest.mark.xfail(strict=True, reason="a wake is not cleared at a stop")
-        ),
+        stopping,
     ],
 )
 def test_a_server_that_can_do_nothing_sleeps(

@@ -121,7 +121,6 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.xfail(strict=True, reason="listeners are removed from the loop once for each of them")
 def test_out_of_descriptors_the_server_serves_on_and_lets_others_in_later(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
