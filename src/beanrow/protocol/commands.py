@@ -80,9 +80,6 @@ class Command:
         self.reply = reply
 
 
-_BARE: Final = [Command(code) for code in range(VERB_COUNT)]
-
-
 def refused(reply: bytes, counted: int = UNCOUNTED) -> Command:
     """A command that only answers an error."""
     return Command(REFUSED, number=counted, reply=reply)
@@ -100,8 +97,7 @@ _LAX_NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 
 def _nothing(verb: int, text: bytes) -> Command:
-    # Without arguments they are all alike, so one of each is enough.
-    return refused(BAD_FORMAT) if text else _BARE[verb]
+    return refused(BAD_FORMAT) if text else Command(verb)
 
 
 def _anything(verb: int, text: bytes) -> Command:
@@ -222,17 +218,21 @@ VERBS: Final = (
     Verb(b"pause-tube", PAUSE_TUBE, _tube_seconds),
 )
 
-_ALONE: Final = {verb.word: verb for verb in VERBS if not verb.word.endswith(b" ")}
+#: Lines that are a word alone: all of one kind are alike, so one command serves for all.
+_WORDS_ALONE: Final = {verb.word: Command(verb.code) for verb in VERBS if verb.form is _nothing}
 _WITH_ARGUMENTS: Final = {verb.word[:-1]: verb for verb in VERBS if verb.word.endswith(b" ")}
 
 
 def read_line(line: bytes) -> Command:
     """The command that a line, without its CRLF, asks for; what is wrong with it as `REFUSED`."""
+    command = _WORDS_ALONE.get(line)
+    if command is not None:
+        return command
     if 0 in line:
         return refused(BAD_FORMAT)
     word, space, text = line.partition(b" ")
-    verb = (_WITH_ARGUMENTS if space else _ALONE).get(word)
-    return _read_odd_line(line) if verb is None else verb.form(verb.code, text)
+    verb = _WITH_ARGUMENTS.get(word)
+    return verb.form(verb.code, text) if verb is not None and space else _read_odd_line(line)
 
 
 def _read_odd_line(line: bytes) -> Command:

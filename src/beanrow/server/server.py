@@ -147,21 +147,19 @@ class Server:
         """Do what the readiness of a client's socket asks for."""
         if ready & WRITE:
             self._flush_later(connection)
-        if connection.interest & READ:
-            if ready & (READ | GONE):
-                self._receive(connection)
-        elif ready & GONE:
-            # What it may still have sent could not be answered any more.
-            self._close(connection, "connection lost")
-
-    def _receive(self, connection: Connection) -> None:
-        try:
-            came = connection.receive()
-        except OSError as error:
-            self._close(connection, str(error))
+        if not connection.interest & READ:
+            if ready & GONE:
+                # What it may still have sent could not be answered any more.
+                self._close(connection, "connection lost")
             return
-        if came:
-            self._execute(connection)
+        if ready & (READ | GONE):
+            try:
+                came = connection.receive()
+            except OSError as error:
+                self._close(connection, str(error))
+                return
+            if came:
+                self._execute(connection)
 
     def _execute(self, connection: Connection) -> None:
         """Execute the commands that a client has sent, as far as it may go on."""
