@@ -138,6 +138,7 @@ class Serving:
         self.addresses = [sock.getsockname() for sock in sockets]
         self.server = Server(sockets, max_job_size=max_job_size, clock=self.clock)
         self._failure: BaseException | None = None
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._clients: list[Client] = []
 
@@ -150,11 +151,13 @@ class Serving:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         self.clock.let_go()
-        for client in self._clients:
-            client.close()
-        if self._thread.is_alive():
-            self.server.stop()
-        self.wait_for_end()
+        try:
+            if self._thread.is_alive() and not self._is_stopped:
+                self.stop()
+        finally:
+            for client in self._clients:
+                client.close()
+            self.wait_for_end()
 
     def wait_for_end(self) -> None:
         """`run` returns, and raises nothing."""
@@ -187,12 +190,23 @@ class Serving:
     def one_tick(self) -> Iterator[None]:
         """All that is done meanwhile reaches the server at once, in that order."""
         self.nudge()
-        self.clock.hold()
-        self._nudger.say(b"list-tube-used\r\n")
-        self.clock.wait_until_held()
+        self._hold()
         yield
         self.clock.let_go()
         self._nudger.expect(b"USING default\r\n")
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Stop the server in mid-tick; it does not notice until what is done meanwhile is done."""
+        self._hold()
+        self._is_stopped = True
+        self.server.stop()
+        yield
+        self.clock.let_go()
+
+    def stop(self) -> None:
+        with self.stopping():
+            pass
 
     def says_nothing_to(self, client: Client) -> bool:
         self.nudge()
@@ -204,6 +218,11 @@ class Serving:
         finally:
             client.socket.settimeout(PATIENCE_S)
         return False
+
+    def _hold(self) -> None:
+        self.clock.hold()
+        self._nudger.say(b"list-tube-used\r\n")
+        self.clock.wait_until_held()
 
     def _run(self) -> None:
         try:

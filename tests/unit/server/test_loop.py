@@ -200,6 +200,14 @@ def test_clearing_what_was_not_woken_does_nothing(loop: Loop) -> None:
     assert loop.wait(0) == []
 
 
+@pytest.mark.xfail(strict=True, raises=OSError, reason="it raises EBADF")
+def test_waking_a_loop_that_is_closed_does_nothing() -> None:
+    """The second of two signals, or another thread, may well come too late."""
+    loop = Loop()
+    loop.close()
+    loop.wake()
+
+
 def test_a_signal_handler_can_wake(loop: Loop) -> None:
     before = signal.signal(signal.SIGUSR1, lambda *_: loop.wake())
     sender = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1))

@@ -182,7 +182,7 @@ def test_a_stop_sends_the_last_replies_and_closes_everything(serving: Serving) -
     waiter_gets = b"RESERVED 1 60000\r\n" + bytes(60_000) + b"\r\n"
     idle.say(b"list-tu")
     serving.nudge()
-    serving.server.stop()
+    serving.stop()
     reader.expect(replies)
     for client in (reader, idle):
         client.expect_end()
@@ -199,7 +199,7 @@ def test_a_stop_waits_two_seconds_for_those_who_do_not_read(serving: Serving) ->
     serving.nudge()
     slow.say(b"peek 1\r\n" * 20)
     serving.nudge()
-    serving.server.stop()
+    serving.stop()
     idle.expect_end()  # so the two seconds have begun
     serving.clock.now_ns += STOP_GRACE_NS
     # It sleeps until one of them reads, and then sees what time it is.
@@ -212,8 +212,7 @@ def test_a_stop_waits_two_seconds_for_those_who_do_not_read(serving: Serving) ->
 
 def test_a_stop_executes_nothing_more(serving: Serving) -> None:
     client = serving.connect()
-    with serving.one_tick():
-        serving.server.stop()
+    with serving.stopping():
         client.say(PUT)
     with contextlib.suppress(ConnectionResetError):  # as its put was never read
         assert client.read_to_end() == b""
@@ -249,8 +248,8 @@ def not_reading_and_not_writing(serving: Serving) -> None:
 def stopping(serving: Serving) -> None:
     not_reading(serving)
     other = serving.connect()
-    with serving.one_tick():
-        serving.server.stop()
+    serving.nudge()
+    serving.stop()
     other.expect_end()
 
 
