@@ -14,7 +14,7 @@ from tests.differential.duel import Arena, DisagreementError, Duel
 from tests.differential.generator import MAX_JOB_BYTES, WAITING_LINES, Group, ScriptWriter
 from tests.differential.script import Act
 
-SCRIPTS = int(os.environ.get("DIFFERENTIAL_SCRIPTS", "200"))
+SCRIPTS = int(os.environ.get("DIFFERENTIAL_SCRIPTS", "150"))
 FIRST_SEED = int(os.environ.get("DIFFERENTIAL_SEED", "0"))
 GROUPS_PER_SCRIPT = 50
 
