@@ -38,9 +38,8 @@ class Parser:
     __slots__ = (
         "_body",
         "_buffer",
-        "_collected",
+        "_missing",
         "_position",
-        "_skip_bytes",
         "_state",
         "max_job_bytes",
         "unfinished",
@@ -54,8 +53,8 @@ class Parser:
         self._buffer = b""
         self._position = 0
         self._body = bytearray()
-        self._collected = 0
-        self._skip_bytes = 0
+        #: How much of the body that is collected or skipped has yet to come.
+        self._missing = 0
 
     def feed(self, data: bytes) -> None:
         """Take what came from the client."""
@@ -99,13 +98,16 @@ class Parser:
     def _read_body(self, put: Command) -> Command | None:
         size = put.number
         if size > self.max_job_bytes:
-            return self._start_skipping(JOB_TOO_BIG, size + 2)
+            return self._start_skipping(refused(JOB_TOO_BIG, counted=PUT), size + 2)
         if put.reply:  # what followed the numbers in its line
             return refused(put.reply, counted=PUT)
         start = self._position
         end = start + size
         if end + 2 > len(self._buffer):
-            return self._start_collecting(put, size + 2)
+            self._state = _BODY
+            self._missing = size + 2
+            self.unfinished = put
+            return self._collect()
         self._position = end + 2
         if self._buffer.startswith(_CRLF, end):
             put.body = self._buffer[start:end]
@@ -113,29 +115,25 @@ class Parser:
             put.reply = EXPECTED_CRLF
         return put
 
-    def _start_collecting(self, put: Command, count: int) -> Command | None:
-        try:
-            self._body = bytearray(count)
-        except MemoryError:
-            return self._start_skipping(OUT_OF_MEMORY, count)
-        self._state = _BODY
-        self._collected = 0
-        self.unfinished = put
-        return self._collect()
-
     def _collect(self) -> Command | None:
-        body = self._body
-        start = self._position
-        count = min(len(body) - self._collected, len(self._buffer) - start)
-        body[self._collected : self._collected + count] = self._buffer[start : start + count]
-        self._collected += count
-        self._position += count
-        if self._collected < len(body):
-            return None
         put = self.unfinished
         assert put is not None, "a body belongs to a put"
+        start = self._position
+        count = min(self._missing, len(self._buffer) - start)
+        try:
+            # It grows with what has come, as what was only promised must cost nothing.
+            self._body += self._buffer[start : start + count]
+        except MemoryError:
+            self._body = bytearray()
+            put.reply = OUT_OF_MEMORY
+            return self._start_skipping(put, self._missing)
+        self._position += count
+        self._missing -= count
+        if self._missing:
+            return None
         self._state = _LINE
         self.unfinished = None
+        body = self._body
         self._body = bytearray()
         if not body.endswith(_CRLF):
             put.reply = EXPECTED_CRLF
@@ -148,18 +146,18 @@ class Parser:
 
     # --- what is thrown away ------------------------------------------------------------
 
-    def _start_skipping(self, reply: bytes, count: int) -> Command | None:
+    def _start_skipping(self, refusal: Command, count: int) -> Command | None:
         """Answer only when the refused body has gone by, as beanstalkd does."""
         self._state = _SKIPPED_BODY
-        self._skip_bytes = count
-        self.unfinished = refused(reply, counted=PUT)
+        self._missing = count
+        self.unfinished = refusal
         return self._skip()
 
     def _skip(self) -> Command | None:
-        count = min(self._skip_bytes, self.waiting_bytes())
+        count = min(self._missing, self.waiting_bytes())
         self._position += count
-        self._skip_bytes -= count
-        if self._skip_bytes:
+        self._missing -= count
+        if self._missing:
             return None
         self._state = _LINE
         refusal = self.unfinished
