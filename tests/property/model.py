@@ -7,6 +7,7 @@ Sessions are known by number, in the order in which they came.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar
 
 S = 1_000_000_000
@@ -32,6 +33,8 @@ class ModelJob:
     state: str = "gone"
     #: When the delay or the reservation ends.
     ends_ns: int = 0
+    #: The how manieth delay or reservation that is, of all.
+    begun: int = 0
     holder: int | None = None
     reserves: int = 0
     timeouts: int = 0
@@ -85,6 +88,7 @@ class Model:
         self.sessions_opened = 0
         self.total_jobs = 0
         self.timeouts = 0
+        self._begun = count()
 
     # --- looking ------------------------------------------------------------------------
 
@@ -96,7 +100,7 @@ class Model:
         found = [j for j in self.jobs.values() if j.state == state and tube in (None, j.tube)]
         if state == "ready":
             return sorted(found, key=lambda job: (job.pri, job.id))
-        return sorted(found, key=lambda job: (job.ends_ns, job.id))
+        return sorted(found, key=lambda job: (job.ends_ns, job.begun))
 
     def due_moments(self) -> Iterator[int]:
         """Every moment at which something will happen by itself."""
@@ -328,6 +332,7 @@ class Model:
         if delay_s:
             job.state = "delayed"
             job.ends_ns = self.now_ns + delay_s * S
+            job.begun = next(self._begun)
         else:
             job.state = "ready"
             self._offer(job)
@@ -351,6 +356,7 @@ class Model:
         job.reserves += 1
         job.holder = number
         job.ends_ns = self.now_ns + job.ttr_s * S
+        job.begun = next(self._begun)
         self.sessions[number].reserved.append(job.id)
 
     def _leave(self, job: ModelJob) -> None:

@@ -35,7 +35,7 @@ def check_transitions(before: States, after: States, events: Sequence[str]) -> N
 
 
 def check_soundness(engine: Engine, sessions: list[Session]) -> None:
-    check_heap(engine._timers)
+    check_heap(engine._timers._heap)
     check_tubes(engine.tubes)
     for session in sessions:
         check_heap(session.reserved)
@@ -54,7 +54,7 @@ def check_heap(heap: Heap[HeapNode] | Heap[Job]) -> None:
     for index, node in enumerate(nodes):
         assert node.heap_index == index
         above = nodes[(index - 1) // 2] if index else node
-        assert (above.rank, above.id) <= (node.rank, node.id)
+        assert (above.rank, above.tie) <= (node.rank, node.tie)
 
 
 def check_tubes(tubes: TubeSet) -> None:
@@ -103,7 +103,7 @@ def check_timers(engine: Engine, sessions: list[Session]) -> None:
             moments.append(session.wait_until_ns)
         check_filed(session, moments)
     known: set[HeapNode] = {*engine.tubes, *sessions}
-    assert known >= set(engine._timers.nodes)
+    assert known >= set(engine._timers._heap.nodes)
 
 
 def check_filed(node: HeapNode, moments: list[int]) -> None:

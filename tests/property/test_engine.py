@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from beanrow.engine.engine import Engine
 from beanrow.engine.job import STATE_NAMES, Job
-from beanrow.engine.session import NEVER_NS, NoJob, Session
+from beanrow.engine.session import NoJob, Session
+from beanrow.engine.timers import NEVER_NS
 from beanrow.engine.tube import Tube
 from tests.property.model import Answer, Model, ModelJob, S
 from tests.property.soundness import check_soundness, check_transitions, states_of

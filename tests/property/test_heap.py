@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from beanrow.engine.heap import OUTSIDE, Heap, HeapNode
 from tests.property.soundness import check_heap
 
-# Few ranks, so that many nodes share one and their ids decide.
+# Few ranks, so that many nodes share one and their ties decide.
 ranks = st.one_of(st.integers(0, 3), st.integers(-(2**62), 2**62))
 steps = st.lists(
     st.tuples(st.sampled_from(["push", "push", "pop", "remove", "move"]), st.integers(0), ranks),
@@ -18,11 +18,11 @@ steps = st.lists(
 def test_a_heap_is_a_sorted_list(steps: list[tuple[str, int, int]]) -> None:
     heap: Heap[HeapNode] = Heap()
     inside: list[HeapNode] = []
-    for node_id, (step, pick, rank) in enumerate(steps):
+    for number, (step, pick, rank) in enumerate(steps):
         if step == "push":
-            # Ids that do not come in order.
-            node = HeapNode(node_id * 7919 % 1009)
-            heap.push(node, rank)
+            node = HeapNode()
+            # Ties that do not come in order.
+            heap.push(node, rank, number * 7919 % 1009)
             inside.append(node)
         elif not inside:
             continue
@@ -39,7 +39,7 @@ def test_a_heap_is_a_sorted_list(steps: list[tuple[str, int, int]]) -> None:
                 heap.remove(node)
                 inside.remove(node)
                 assert node.heap_index == OUTSIDE
-        inside.sort(key=lambda node: (node.rank, node.id))
+        inside.sort(key=lambda node: (node.rank, node.tie))
         check_heap(heap)
         assert heap.nodes[:1] == inside[:1]
     assert [heap.pop() for _ in inside] == inside

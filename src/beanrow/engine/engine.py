@@ -8,11 +8,9 @@ A ready job and a session that waits for its tube never stay side by side: whoev
 second finds the other. So a reserve only looks at the tubes it watches, a job that becomes
 ready only at the waiters of its own tube, and no command ever walks over all tubes.
 
-Time is an argument, in nanoseconds. Whatever waits for a moment (a tube for its next delayed
-job or the end of its pause, a session for the deadline of a job or of its reserve) stands in
-one heap, `_timers`, under a moment that is *never later* than the true one: it is moved
-forward at once, but not back. When it fires too early nothing is due, and it is filed anew.
-This makes put, reserve and delete almost free of timer work.
+Time is an argument, in nanoseconds. Whatever waits for a moment is filed in `timers`: a tube for
+its next delayed job or the end of its pause, a session for the deadline of a job or the end of
+its reserve.
 
 The engine calls nobody. A reserve that had to wait is answered through `Engine.answers`,
 which the caller empties after every call that may have made a job ready, and after `tick`.
@@ -22,10 +20,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from beanrow.engine.heap import OUTSIDE, Heap, HeapNode
 from beanrow.engine.job import BURIED, DELAYED, GONE, READY, RESERVED, TRANSITIONS, Job
-from beanrow.engine.session import NEVER_NS, NoJob, Session
+from beanrow.engine.session import NoJob, Session
 from beanrow.engine.stats import Totals
+from beanrow.engine.timers import NEVER_NS, Timers
 from beanrow.engine.tube import Tube, TubeSet
 from beanrow.protocol.limits import (
     DEADLINE_MARGIN_NS,
@@ -36,6 +34,9 @@ from beanrow.protocol.limits import (
 
 KICKABLE: Final = frozenset(TRANSITIONS["kick-job"])
 RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
+
+#: At the same moment tubes come before sessions, and the older before the younger.
+_AFTER_TUBES: Final = 1 << 60
 
 
 class Engine:
@@ -51,10 +52,11 @@ class Engine:
         self.totals = Totals()
         #: Reserves that had to wait and now have their answer, oldest first.
         self.answers: list[tuple[Session, Job | NoJob]] = []
-        self._timers: Heap[HeapNode] = Heap()
+        self._timers = Timers()
         self._last_job_id = 0
-        self._last_node_id = 0
-        self._last_reservation = 0
+        self._last_tube_id = 0
+        self._last_session_id = 0
+        self._last_tie = 0
         #: Every session begins with it, so it stays for ever.
         self._default = self._open_tube(DEFAULT_TUBE)
 
@@ -62,8 +64,8 @@ class Engine:
 
     def open_session(self) -> Session:
         """A client came: it uses and watches the default tube."""
-        self._last_node_id += 1
-        session = Session(self._last_node_id, self._default)
+        self._last_session_id += 1
+        session = Session(self._last_session_id, self._default)
         self._default.using += 1
         self._default.watching += 1
         self.totals.sessions += 1
@@ -73,10 +75,9 @@ class Engine:
     def close_session(self, session: Session, now_ns: int) -> None:
         """A client left: its reserve is forgotten, its reserved jobs are ready again."""
         self._stop_waiting(session)
-        if session.heap_index != OUTSIDE:
-            self._timers.remove(session)
+        self._timers.disarm(session)
         # In the order in which it took them: that is who gets the next one if others wait.
-        for job in sorted(session.reserved.nodes, key=_order_of_reservation):
+        for job in sorted(session.reserved.nodes, key=_tie):
             self._leave_reserved(job)
             self._make_ready(job, now_ns)
         while session.watch.tubes:
@@ -270,7 +271,7 @@ class Engine:
         tube.pause_s = pause_s
         tube.unpause_at_ns = now_ns + pause_s * NS_PER_S
         if pause_s:
-            self._arm(tube, tube.unpause_at_ns)
+            self._arm_tube(tube, tube.unpause_at_ns)
         else:
             self._unpause(tube, now_ns)
         return True
@@ -279,24 +280,18 @@ class Engine:
 
     def next_tick_ns(self) -> int:
         """The moment at which `tick` may next have something to do; `NEVER_NS` if none."""
-        nodes = self._timers.nodes
-        return nodes[0].rank if nodes else NEVER_NS
+        return self._timers.next_ns()
 
     def tick(self, now_ns: int) -> None:
         """Do all that is due: delays, pauses, ttrs, the end of waiting.
 
         Tubes come first, so that a job which is due when a wait ends still goes to it.
         """
-        timers = self._timers
-        sessions: list[Session] = []
-        while timers.nodes and timers.nodes[0].rank <= now_ns:
-            node = timers.pop()
+        while (node := self._timers.take(now_ns)) is not None:
             if isinstance(node, Tube):
                 self._tick_tube(node, now_ns)
             elif isinstance(node, Session):
-                sessions.append(node)
-        for session in sessions:
-            self._tick_session(session, now_ns)
+                self._tick_session(node, now_ns)
 
     def _tick_tube(self, tube: Tube, now_ns: int) -> None:
         delayed = tube.delayed
@@ -307,9 +302,9 @@ class Engine:
         if tube.paused and tube.unpause_at_ns <= now_ns:
             self._unpause(tube, now_ns)
         if delayed.nodes:
-            self._arm(tube, delayed.nodes[0].rank)
+            self._arm_tube(tube, delayed.nodes[0].rank)
         if tube.paused:
-            self._arm(tube, tube.unpause_at_ns)
+            self._arm_tube(tube, tube.unpause_at_ns)
 
     def _unpause(self, tube: Tube, now_ns: int) -> None:
         tube.paused = False
@@ -347,7 +342,7 @@ class Engine:
             self._hand_over(job, now_ns)
             return
         job.state = READY
-        tube.ready.push(job, job.pri)
+        tube.ready.push(job, job.pri, job.id)
         if job.pri < URGENT_THRESHOLD:
             tube.urgent += 1
             self.totals.urgent += 1
@@ -362,9 +357,10 @@ class Engine:
     def _make_delayed(self, job: Job, now_ns: int) -> None:
         due_ns = now_ns + job.delay_s * NS_PER_S
         job.state = DELAYED
-        job.tube.delayed.push(job, due_ns)
+        self._last_tie += 1
+        job.tube.delayed.push(job, due_ns, self._last_tie)
         self.totals.delayed += 1
-        self._arm(job.tube, due_ns)
+        self._arm_tube(job.tube, due_ns)
 
     def _leave_delayed(self, job: Job) -> None:
         job.tube.delayed.remove(job)
@@ -375,12 +371,11 @@ class Engine:
         job.state = RESERVED
         job.holder = session
         job.reserves += 1
-        self._last_reservation += 1
-        job.reservation = self._last_reservation
-        session.reserved.push(job, deadline_ns)
+        self._last_tie += 1
+        session.reserved.push(job, deadline_ns, self._last_tie)
         job.tube.reserved += 1
         self.totals.reserved += 1
-        self._arm(session, deadline_ns)
+        self._timers.arm(session, _AFTER_TUBES + session.id, deadline_ns)
 
     def _leave_reserved(self, job: Job) -> None:
         assert job.holder is not None, "a reserved job has a holder"
@@ -447,14 +442,10 @@ class Engine:
         nodes = session.reserved.nodes
         return bool(nodes) and nodes[0].rank - DEADLINE_MARGIN_NS <= now_ns
 
-    # --- timers -------------------------------------------------------------------------
+    # --- moments ------------------------------------------------------------------------
 
-    def _arm(self, node: HeapNode, due_ns: int) -> None:
-        """See that `tick` looks at the node at that moment, or earlier."""
-        if node.heap_index == OUTSIDE:
-            self._timers.push(node, due_ns)
-        elif due_ns < node.rank:
-            self._timers.move(node, due_ns)
+    def _arm_tube(self, tube: Tube, due_ns: int) -> None:
+        self._timers.arm(tube, tube.id, due_ns)
 
     def _arm_session(self, session: Session) -> None:
         due_ns = session.wait_until_ns if session.waiting else NEVER_NS
@@ -464,24 +455,23 @@ class Engine:
                 deadline_ns -= DEADLINE_MARGIN_NS
             due_ns = min(due_ns, deadline_ns)
         if due_ns != NEVER_NS:
-            self._arm(session, due_ns)
+            self._timers.arm(session, _AFTER_TUBES + session.id, due_ns)
 
     # --- tubes --------------------------------------------------------------------------
 
     def _open_tube(self, name: bytes) -> Tube:
         tube = self.tubes.get(name)
         if tube is None:
-            self._last_node_id += 1
-            tube = Tube(self._last_node_id, name)
+            self._last_tube_id += 1
+            tube = Tube(self._last_tube_id, name)
             self.tubes.add(tube)
         return tube
 
     def _forget_unneeded(self, tube: Tube) -> None:
         if tube is not self._default and not tube.is_needed():
             self.tubes.remove(tube)
-            if tube.heap_index != OUTSIDE:
-                self._timers.remove(tube)
+            self._timers.disarm(tube)
 
 
-def _order_of_reservation(job: Job) -> int:
-    return job.reservation
+def _tie(job: Job) -> int:
+    return job.tie

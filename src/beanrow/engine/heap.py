@@ -12,17 +12,17 @@ OUTSIDE: Final = -1
 
 
 class HeapNode:
-    """What a heap holds: ordered by ``rank``, then by ``id``.
+    """What a heap holds: ordered by ``rank``, and of equal rank by ``tie``.
 
-    ``rank`` means what the heap sorts by (a priority, or a time in nanoseconds) and is set by
-    the heap; ``id`` never changes; ``heap_index`` is the node's place, `OUTSIDE` when in none.
+    ``rank`` means what the heap sorts by (a priority, or a time in nanoseconds); it and ``tie``
+    are set by the heap. ``heap_index`` is the node's place, `OUTSIDE` when it is in none.
     """
 
-    __slots__ = ("heap_index", "id", "rank")
+    __slots__ = ("heap_index", "rank", "tie")
 
-    def __init__(self, node_id: int) -> None:
-        self.id = node_id
+    def __init__(self) -> None:
         self.rank = 0
+        self.tie = 0
         self.heap_index = OUTSIDE
 
 
@@ -38,10 +38,11 @@ class Heap(Generic[N]):
         #: The nodes in heap order: the first is the smallest. For reading only.
         self.nodes: list[N] = []
 
-    def push(self, node: N, rank: int) -> None:
+    def push(self, node: N, rank: int, tie: int) -> None:
         """Add a node that is in no heap."""
         assert node.heap_index == OUTSIDE, "a node is in one heap at a time"
         node.rank = rank
+        node.tie = tie
         self.nodes.append(node)
         self._rise(node, len(self.nodes) - 1)
 
@@ -85,7 +86,7 @@ class Heap(Generic[N]):
         while index > 0:
             above = (index - 1) >> 1
             parent = nodes[above]
-            if parent.rank < rank or (parent.rank == rank and parent.id < node.id):
+            if parent.rank < rank or (parent.rank == rank and parent.tie < node.tie):
                 break
             nodes[index] = parent
             parent.heap_index = index
@@ -103,7 +104,7 @@ class Heap(Generic[N]):
             child = nodes[below]
             if below + 1 < size:
                 other = nodes[below + 1]
-                if other.rank < child.rank or (other.rank == child.rank and other.id < child.id):
+                if other.rank < child.rank or (other.rank == child.rank and other.tie < child.tie):
                     child = other
                     below += 1
             nodes[index] = child

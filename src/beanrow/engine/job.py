@@ -48,7 +48,8 @@ class Job(HeapNode):
     """One job. Its ``id`` is unique for the life of a queue.
 
     ``rank`` (of `HeapNode`) is the priority while the job is ready, and while it is delayed
-    or reserved the moment, in nanoseconds, at which that ends.
+    or reserved the moment, in nanoseconds, at which that ends. ``tie`` is the id while it is
+    ready; delayed or reserved, it tells who was so first.
     """
 
     __slots__ = (
@@ -57,10 +58,10 @@ class Job(HeapNode):
         "created_at_ns",
         "delay_s",
         "holder",
+        "id",
         "kicks",
         "pri",
         "releases",
-        "reservation",
         "reserves",
         "state",
         "timeouts",
@@ -74,6 +75,7 @@ class Job(HeapNode):
         # Not by way of super(): jobs are made at every put, and that doubles the price.
         self.id = job_id
         self.rank = 0
+        self.tie = 0
         self.heap_index = OUTSIDE
         self.tube = tube
         self.body = b""
@@ -83,8 +85,6 @@ class Job(HeapNode):
         self.created_at_ns = now_ns
         self.state: int = GONE
         self.holder: Session | None = None
-        #: Of all reservations of a queue, the how manieth this job's last one was.
-        self.reservation = 0
         self.reserves = 0
         self.timeouts = 0
         self.releases = 0

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
 
 from beanrow.engine.heap import Heap, HeapNode
 from beanrow.engine.job import Job
+from beanrow.engine.timers import NEVER_NS
 from beanrow.engine.tube import Tube, TubeSet
-
-#: A wait without an end.
-NEVER_NS: Final = (1 << 62) - 1
 
 
 class NoJob(enum.Enum):
@@ -28,6 +25,7 @@ class Session(HeapNode):
     """
 
     __slots__ = (
+        "id",
         "is_producer",
         "is_worker",
         "putting",
@@ -38,8 +36,9 @@ class Session(HeapNode):
         "watch",
     )
 
-    def __init__(self, node_id: int, tube: Tube) -> None:
-        super().__init__(node_id)
+    def __init__(self, session_id: int, tube: Tube) -> None:
+        super().__init__()
+        self.id = session_id
         self.use = tube
         self.watch = TubeSet()
         self.watch.add(tube)

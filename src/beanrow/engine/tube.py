@@ -25,6 +25,7 @@ class Tube(HeapNode):
         "buried",
         "delayed",
         "deletes",
+        "id",
         "name",
         "pause_s",
         "paused",
@@ -39,8 +40,9 @@ class Tube(HeapNode):
         "watching",
     )
 
-    def __init__(self, node_id: int, name: bytes) -> None:
-        super().__init__(node_id)
+    def __init__(self, tube_id: int, name: bytes) -> None:
+        super().__init__()
+        self.id = tube_id
         self.name = name
         self.ready: Heap[Job] = Heap()
         self.delayed: Heap[Job] = Heap()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from beanrow.engine.engine import Engine
 from beanrow.engine.job import Job
-from beanrow.engine.session import NEVER_NS, NoJob, Session
+from beanrow.engine.session import NoJob, Session
+from beanrow.engine.timers import NEVER_NS
 from beanrow.protocol import commands as verbs
 from beanrow.protocol import replies
 from beanrow.protocol.commands import Command

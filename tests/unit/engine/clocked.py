@@ -2,7 +2,8 @@
 
 from beanrow.engine.engine import Engine
 from beanrow.engine.job import Job
-from beanrow.engine.session import NEVER_NS, NoJob, Session
+from beanrow.engine.session import NoJob, Session
+from beanrow.engine.timers import NEVER_NS
 from beanrow.protocol.limits import NS_PER_S
 
 Answer = Job | NoJob

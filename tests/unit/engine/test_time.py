@@ -3,7 +3,8 @@
 import pytest
 
 from beanrow.engine.job import DELAYED, READY, RESERVED
-from beanrow.engine.session import NEVER_NS, NoJob
+from beanrow.engine.session import NoJob
+from beanrow.engine.timers import NEVER_NS
 from beanrow.protocol.limits import NS_PER_S
 from tests.unit.engine.clocked import Clocked
 
