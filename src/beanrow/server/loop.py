@@ -62,7 +62,8 @@ class Loop:
 
     def wake(self) -> None:
         """Make the wait that is under way, or the next one, return at once."""
-        with contextlib.suppress(BlockingIOError):  # it is full of wakes already
+        # It may be full of wakes already; or closed, and then there is nobody to wake.
+        with contextlib.suppress(OSError):
             self._wake_sender.send(b"\0")
 
     def clear_wakes(self) -> None:

@@ -200,7 +200,6 @@ def test_clearing_what_was_not_woken_does_nothing(loop: Loop) -> None:
     assert loop.wait(0) == []
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="it raises EBADF")
 def test_waking_a_loop_that_is_closed_does_nothing() -> None:
     """The second of two signals, or another thread, may well come too late."""
     loop = Loop()
