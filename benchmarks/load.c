@@ -173,6 +173,7 @@ static void send_queued(struct connection *c) {
         ssize_t sent = send(c->fd, c->out + done, c->out_used - done, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && errno == EAGAIN) break;
+        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) die("the server closed a connection");
         if (sent < 0) die("sending: %s", strerror(errno));
         done += (size_t)sent;
     }
@@ -257,8 +258,9 @@ static size_t take_reply(struct connection *c, const char *text, size_t bytes, u
 static void receive(struct connection *c) {
     ssize_t got = recv(c->fd, c->in + c->in_used, READ_BYTES, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    /* A server that closes with commands unread resets the connection. */
+    if (got == 0 || (got < 0 && errno == ECONNRESET)) die("the server closed a connection");
     if (got < 0) die("receiving: %s", strerror(errno));
-    if (got == 0) die("the server closed a connection");
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     c->in_used += (size_t)got;
     c->in[c->in_used] = '\0'; /* so that an unexpected line can be quoted */

@@ -106,6 +106,8 @@ class TestOptions:
                 assert line, "it ended"
                 line = process.stderr.readline()
             process.terminate()
+            # To the end, as the server has more to say and the pipe must not break.
+            process.communicate(timeout=TIMEOUT_S)
         time, level, message = line.split(maxsplit=2)
         assert time.endswith("Z")
         assert level == "info"

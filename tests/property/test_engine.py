@@ -159,6 +159,14 @@ class Queue(RuleBasedStateMachine):
         self.happened("reserve-job")
 
     @precondition(someone_is_free)
+    @rule(pick=picks, pri=pris, ttr_s=ttrs_s)
+    def put_and_take(self, pick: int, pri: int, ttr_s: int) -> None:
+        """So that sessions often hold several jobs."""
+        number, _ = self.pick_session(pick)
+        self.put(pick, pri, 3, ttr_s)
+        self.reserve_job(self.free_sessions().index(number), self.model.ids_given - 1)
+
+    @precondition(someone_is_free)
     @rule(pick=picks, job_pick=picks)
     def delete(self, pick: int, job_pick: int) -> None:
         number, session = self.pick_session(pick)

@@ -69,7 +69,7 @@ def test_a_session_that_closes_gives_its_jobs_back_in_the_order_of_reservation()
     """All at the same moment, and whatever has been touched since: that changes nothing."""
     queue = Clocked()
     leaver, waiter = queue.open(), queue.open()
-    jobs = [queue.put(leaver, pri=pri, ttr_s=100 - pri) for pri in (1, 9, 5)]
+    jobs = [queue.put(leaver, pri=pri, ttr_s=100 + pri) for pri in (1, 9, 5)]
     first, second, third = jobs[1], jobs[0], jobs[2]
     for job in (first, second, third):
         queue.reserve_job(leaver, job)
