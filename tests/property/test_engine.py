@@ -329,8 +329,8 @@ class Queue(RuleBasedStateMachine):
             assert session.use.name.decode() == model_session.use
             assert names(session.watch) == model_session.watch
             assert session.waiting == (model_session.wait_until_ns is not None)
-            held = [(self.model.jobs[i].ends_ns, i) for i in model_session.reserved]
-            assert in_heap_order(session.reserved.nodes) == [i for _, i in sorted(held)]
+            held = [job for job in self.model.jobs_in("reserved") if job.holder == number]
+            assert in_heap_order(session.reserved.nodes) == [job.id for job in held]
 
     def compare_totals(self) -> None:
         totals, model = self.engine.totals, self.model
@@ -358,7 +358,7 @@ def names(tubes_in_order: Iterable[Tube]) -> list[str]:
 
 def in_heap_order(nodes: list[Job]) -> list[int]:
     """The ids of a heap's nodes as they would come out of it."""
-    return [job.id for job in sorted(nodes, key=lambda job: (job.rank, job.id))]
+    return [job.id for job in sorted(nodes, key=lambda job: (job.rank, job.tie))]
 
 
 TestQueue = Queue.TestCase
