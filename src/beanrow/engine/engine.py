@@ -35,9 +35,6 @@ from beanrow.protocol.limits import (
 KICKABLE: Final = frozenset(TRANSITIONS["kick-job"])
 RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
 
-#: At the same moment tubes come before sessions, and the older before the younger.
-_AFTER_TUBES: Final = 1 << 60
-
 
 class Engine:
     """All jobs, tubes and sessions of one server.
@@ -285,13 +282,17 @@ class Engine:
     def tick(self, now_ns: int) -> None:
         """Do all that is due: delays, pauses, ttrs, the end of waiting.
 
-        Tubes come first, so that a job which is due when a wait ends still goes to it.
+        Tubes come first, so that a job which is due when a wait ends still goes to it, however
+        late this call is, and though a session may be filed under an earlier moment than its own.
         """
+        sessions: list[Session] = []
         while (node := self._timers.take(now_ns)) is not None:
             if isinstance(node, Tube):
                 self._tick_tube(node, now_ns)
             elif isinstance(node, Session):
-                self._tick_session(node, now_ns)
+                sessions.append(node)
+        for session in sessions:
+            self._tick_session(session, now_ns)
 
     def _tick_tube(self, tube: Tube, now_ns: int) -> None:
         delayed = tube.delayed
@@ -375,7 +376,7 @@ class Engine:
         session.reserved.push(job, deadline_ns, self._last_tie)
         job.tube.reserved += 1
         self.totals.reserved += 1
-        self._timers.arm(session, _AFTER_TUBES + session.id, deadline_ns)
+        self._timers.arm(session, session.id, deadline_ns)
 
     def _leave_reserved(self, job: Job) -> None:
         assert job.holder is not None, "a reserved job has a holder"
@@ -455,7 +456,7 @@ class Engine:
                 deadline_ns -= DEADLINE_MARGIN_NS
             due_ns = min(due_ns, deadline_ns)
         if due_ns != NEVER_NS:
-            self._timers.arm(session, _AFTER_TUBES + session.id, due_ns)
+            self._timers.arm(session, session.id, due_ns)
 
     # --- tubes --------------------------------------------------------------------------
 

@@ -124,6 +124,19 @@ def test_a_job_due_at_the_very_end_of_a_wait_still_goes_to_it(tube: bytes) -> No
     assert queue.answers() == [(session, job)]
 
 
+def test_a_job_due_before_the_end_of_a_wait_goes_to_it_though_the_tick_is_late() -> None:
+    queue = Clocked()
+    session = queue.open(b"later", use=b"later")
+    # The engine expects something of the session after 4 s, which then does not happen.
+    job = queue.put(session, ttr_s=4)
+    queue.reserve(session)
+    queue.delete(session, job)
+    due = queue.put(session, delay_s=5)
+    queue.reserve(session, 6)
+    queue.engine.tick(queue.now_ns + 7 * NS_PER_S)
+    assert queue.answers() == [(session, due)]
+
+
 def test_a_pause_that_ends_with_a_wait_ends_before_it() -> None:
     queue = Clocked()
     session = queue.open(b"later", use=b"later")
