@@ -83,6 +83,18 @@ def test_all_that_is_due_happens_even_if_the_tick_is_late() -> None:
     assert [job.state for job in (held, *delayed)] == [READY, READY, READY, READY, DELAYED]
 
 
+def test_of_sessions_whose_jobs_time_out_at_once_the_older_comes_first() -> None:
+    queue = Clocked()
+    older, younger, waiter = (queue.open() for _ in range(3))
+    queue.put(older, ttr_s=5)
+    queue.put(older, ttr_s=5)
+    job = queue.reserve(older)
+    queue.reserve(younger)
+    queue.reserve(waiter, None)
+    queue.pass_s(5)
+    assert queue.answers() == [(waiter, job)]
+
+
 # --- waits --------------------------------------------------------------------------------------
 
 

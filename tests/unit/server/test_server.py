@@ -142,6 +142,15 @@ def test_a_slow_body_counts_and_ages_from_its_line(serving: Serving) -> None:
     assert (job[b"age"], job[b"time-left"]) == (b"3", b"10")
 
 
+def test_a_slow_body_that_is_too_big_counts_once_and_from_its_line(serving: Serving) -> None:
+    slow, other = serving.connect(), serving.connect()
+    slow.say(b"put 0 0 60 65536\r\n")
+    serving.nudge()
+    assert other.document(b"stats\r\n")[b"cmd-put"] == b"1"
+    slow.ask(bytes(65538) + PUT, b"JOB_TOO_BIG\r\nINSERTED 1\r\n")
+    assert other.document(b"stats\r\n")[b"cmd-put"] == b"2"
+
+
 def test_a_slow_put_that_fails_leaves_nothing_for_the_next(serving: Serving) -> None:
     client = serving.connect()
     client.say(b"put 1 2 3 1\r\n")

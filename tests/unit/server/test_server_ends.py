@@ -147,6 +147,15 @@ def test_a_half_close_ends_every_wait(serving: Serving, at_once: bool) -> None:
     client.expect_end()
 
 
+def test_who_only_listens_is_closed_when_its_wait_has_ended(serving: Serving) -> None:
+    client = serving.connect()
+    client.say(b"reserve\r\n")
+    serving.nudge()
+    client.say_no_more()
+    client.expect(b"TIMED_OUT\r\n")
+    client.expect_end()
+
+
 def test_a_reserve_before_a_half_close_gets_a_job_if_there_is_one(serving: Serving) -> None:
     client = serving.connect()
     client.say(b"reserve\r\n" + PUT + b"reserve\r\ndelete 1\r\n")
