@@ -35,6 +35,10 @@ from beanrow.protocol.limits import (
 KICKABLE: Final = frozenset(TRANSITIONS["kick-job"])
 RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
 
+#: So many jobs, at most, does one tick make ready; the others are still due then. However many
+#: become due at once, clients are served in between.
+MOVES_PER_TICK: Final = 1000
+
 
 class Engine:
     """All jobs, tubes and sessions of one server.
@@ -54,6 +58,7 @@ class Engine:
         self._last_tube_id = 0
         self._last_session_id = 0
         self._last_tie = 0
+        self._moves_left = 0
         #: Every session begins with it, so it stays for ever.
         self._default = self._open_tube(DEFAULT_TUBE)
 
@@ -280,13 +285,16 @@ class Engine:
         return self._timers.next_ns()
 
     def tick(self, now_ns: int) -> None:
-        """Do all that is due: delays, pauses, ttrs, the end of waiting.
+        """Do what is due: delays, pauses, ttrs, the end of waiting.
+
+        If that is very much, some of it is left, and `next_tick_ns` is not later than now.
 
         Tubes come first, so that a job which is due when a wait ends still goes to it, however
         late this call is, and though a session may be filed under an earlier moment than its own.
         """
         sessions: list[Session] = []
-        while (node := self._timers.take(now_ns)) is not None:
+        self._moves_left = MOVES_PER_TICK
+        while self._moves_left > 0 and (node := self._timers.take(now_ns)) is not None:
             if isinstance(node, Tube):
                 self._tick_tube(node, now_ns)
             elif isinstance(node, Session):
@@ -296,7 +304,8 @@ class Engine:
 
     def _tick_tube(self, tube: Tube, now_ns: int) -> None:
         delayed = tube.delayed
-        while delayed.nodes and delayed.nodes[0].rank <= now_ns:
+        while self._moves_left > 0 and delayed.nodes and delayed.nodes[0].rank <= now_ns:
+            self._moves_left -= 1
             job = delayed.nodes[0]
             self._leave_delayed(job)
             self._make_ready(job, now_ns)
@@ -322,7 +331,8 @@ class Engine:
             elif session.wait_until_ns <= now_ns:
                 self._answer(session, NoJob.TIMED_OUT)
         reserved = session.reserved
-        while reserved.nodes and reserved.nodes[0].rank <= now_ns:
+        while self._moves_left > 0 and reserved.nodes and reserved.nodes[0].rank <= now_ns:
+            self._moves_left -= 1
             job = reserved.nodes[0]
             self._leave_reserved(job)
             job.timeouts += 1

@@ -94,5 +94,5 @@ class Job(HeapNode):
     def time_left_ns(self, now_ns: int) -> int:
         """How long the delay or the reservation still lasts; 0 in the other states."""
         if self.state == DELAYED or self.state == RESERVED:
-            return self.rank - now_ns
+            return max(0, self.rank - now_ns)
         return 0

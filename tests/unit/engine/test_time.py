@@ -2,6 +2,7 @@
 
 import pytest
 
+from beanrow.engine.engine import MOVES_PER_TICK
 from beanrow.engine.job import DELAYED, READY, RESERVED
 from beanrow.engine.session import NoJob
 from beanrow.engine.timers import NEVER_NS
@@ -300,4 +301,34 @@ def test_what_was_foreseen_but_came_otherwise_does_nothing() -> None:
     queue.delete(session, job)
     queue.pass_s(100)
     assert (queue.answers(), queue.engine.totals.timeouts) == ([], 0)
+    assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+def test_many_jobs_due_at_once_are_made_ready_a_thousand_at_a_time() -> None:
+    """So that clients are served in between."""
+    queue = Clocked()
+    session = queue.open()
+    for _ in range(MOVES_PER_TICK + 500):
+        queue.put(session, delay_s=5, ttr_s=5)
+    due_ns = queue.now_ns + 5 * NS_PER_S
+    queue.engine.tick(due_ns)
+    assert len(session.use.ready.nodes) == MOVES_PER_TICK
+    assert session.use.delayed.nodes[0].time_left_ns(due_ns + 1) == 0
+    assert queue.engine.next_tick_ns() <= due_ns
+    queue.engine.tick(due_ns)
+    assert len(session.use.ready.nodes) == MOVES_PER_TICK + 500
+    assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+def test_many_ttrs_over_at_once_are_ended_a_thousand_at_a_time() -> None:
+    queue = Clocked()
+    session = queue.open()
+    for _ in range(MOVES_PER_TICK + 500):
+        queue.put(session, ttr_s=5)
+        queue.reserve(session)
+    over_ns = queue.now_ns + 5 * NS_PER_S
+    for ended in (MOVES_PER_TICK, MOVES_PER_TICK + 500):
+        assert queue.engine.next_tick_ns() <= over_ns
+        queue.engine.tick(over_ns)
+        assert queue.engine.totals.timeouts == ended
     assert queue.engine.next_tick_ns() == NEVER_NS
