@@ -210,6 +210,8 @@ def test_a_stop_waits_two_seconds_for_those_who_do_not_read(serving: Serving) ->
     serving.nudge()
     serving.stop()
     idle.expect_end()  # so the two seconds have begun
+    with pytest.raises(ConnectionRefusedError):
+        serving.connect()
     serving.clock.now_ns += STOP_GRACE_NS
     # It sleeps until one of them reads, and then sees what time it is.
     slow.read_to_end()

@@ -94,6 +94,20 @@ def test_commands_behind_a_waiting_reserve_are_taken_in_up_to_a_limit(serving: S
     waiter.expect(USING * (taken // 16))
 
 
+def test_one_who_is_not_read_from_is_missed_all_the_same_when_it_is_gone(serving: Serving) -> None:
+    waiter, other = serving.connect(), serving.connect()
+    waiter.say(b"reserve\r\n")
+    flood = b"list-tube-used\r\n" * 200_000
+    taken = 0
+    for _ in range(50):
+        taken = send_what_is_taken(waiter, flood, taken)
+        serving.nudge()
+    assert other.document(b"stats\r\n")[b"current-waiting"] == b"1"
+    waiter.reset()
+    serving.nudge()
+    assert other.document(b"stats\r\n")[b"current-waiting"] == b"0"
+
+
 def test_what_a_flooding_client_sends_is_executed_in_turns_with_the_others(
     serving: Serving,
 ) -> None:
