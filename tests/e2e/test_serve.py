@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import beanrow
-from tests.e2e.serving import (
+from tests.e2e.server_process import (
     BEANROWD,
     LOCAL,
     SERVE,

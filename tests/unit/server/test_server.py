@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.server.serving import Serving
+from tests.unit.server.in_process_server import Serving
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from beanrow.server.server import STOP_GRACE_NS
-from tests.unit.server.serving import Client, Serving
+from tests.unit.server.in_process_server import Client, Serving
 
 
 @pytest.fixture

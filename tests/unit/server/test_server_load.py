@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from beanrow.server.connection import MAX_UNREAD_BYTES, MAX_UNSENT_BYTES, RECEIVE_BYTES
-from tests.unit.server.serving import Client, Serving
+from tests.unit.server.in_process_server import Client, Serving
 
 PUT = b"put 0 0 60 1\r\nx\r\n"
 USING = b"USING default\r\n"
