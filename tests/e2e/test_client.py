@@ -77,6 +77,21 @@ def test_release_and_bury_keep_the_priority_unless_told(queue: Connection) -> No
     assert (job.stats().state, job.stats().pri) == ("buried", 9)
 
 
+@pytest.mark.parametrize("verb", ["release", "bury"])
+def test_a_lost_job_is_told_by_the_command_that_missed_it(
+    queue: Connection, either_server: RunningServer, verb: str
+) -> None:
+    queue.put("a", ttr=1)
+    job = reserved(queue)
+    with Connection(either_server.host, either_server.port) as other:
+        reserved(other, timeout=5).delete()
+    with pytest.raises(beanrow.NotFound, match=f"^{verb} 1: NOT_FOUND") as caught:
+        getattr(job, verb)()
+    assert caught.value.job_id == 1
+    assert not job.reserved
+    assert not queue._reserved
+
+
 def test_touch_begins_the_time_to_run_anew(queue: Connection) -> None:
     queue.put("a", ttr=3)
     job = reserved(queue)
@@ -306,6 +321,6 @@ def test_a_server_that_ends_is_told_at_once(
 def test_a_unix_socket_works_too(tmp_path: Path) -> None:
     path = tmp_path / "queue.sock"
     with running_beanrow("-l", f"unix:{path}"):
-        for address in (f"unix:{path}", f"unix://{path}"):
+        for address in (str(path), f"unix:{path}", f"unix://{path}"):
             with Connection(address) as queue:
                 assert queue.using() == "default"

@@ -22,7 +22,7 @@ class Connection:
     """A connection to a server: one at a time may speak on it, so give each thread its own.
 
     `host` and `port` say where: names and numbers, or all of it in `host`, as "mail:11300",
-    "beanstalk://mail:11300", "unix:/run/beanrow.sock".
+    "beanstalk://mail:11300", or the path of a socket, "/run/beanrow.sock".
 
     `connect_timeout` and `io_timeout` are in seconds, None waits for ever: how long connecting
     may take, and how long the server may be silent when it owes an answer. While `reserve` waits
@@ -116,11 +116,13 @@ class Connection:
 
     def release(self, job: int | Job, priority: int | None = None, delay: int = 0) -> None:
         """Give a reserved job back; see `Job.release`."""
-        self._finish(job, requests.release(_id(job), self._priority(job, priority), delay))
+        priority = self._priority("release", job, priority)
+        self._finish(job, requests.release(_id(job), priority, delay))
 
     def bury(self, job: int | Job, priority: int | None = None) -> None:
         """Put a reserved job aside; see `Job.bury`."""
-        self._finish(job, requests.bury(_id(job), self._priority(job, priority)))
+        priority = self._priority("bury", job, priority)
+        self._finish(job, requests.bury(_id(job), priority))
 
     def touch(self, job: int | Job) -> None:
         """Let the time to run of a reserved job begin anew. Raises NotFound if it is over."""
@@ -232,8 +234,18 @@ class Connection:
         if isinstance(job, Job):
             job.reserved = False
 
-    def _priority(self, job: int | Job, priority: int | None) -> int:
-        return self.stats_job(job).pri if priority is None else priority
+    def _priority(self, verb: str, job: int | Job, priority: int | None) -> int:
+        """Find out the priority that a job keeps when none is given.
+
+        A job that is lost by then is told as `verb` would have told it.
+        """
+        if priority is not None:
+            return priority
+        try:
+            return self.stats_job(job).pri
+        except NotFound:
+            self._forget(job)
+            raise NotFound(f"{verb} {_id(job)}", _id(job)) from None
 
     def _near_deadline(self) -> tuple[int, ...]:
         """Find the jobs that a DEADLINE_SOON is about: it does not say, and neither did RESERVED
