@@ -2,7 +2,7 @@
 
 host="mail.example", port=11300      also with the port as a string
 "mail.example:11300"  "[::1]:11300"  "beanstalk://mail.example:11300"  "beanstalk://mail.example"
-"unix:run/beanrow.sock"              "unix:///run/beanrow.sock"
+"/run/beanrow.sock"  "unix:run/beanrow.sock"  "unix:///run/beanrow.sock"
 """
 
 import re
@@ -45,6 +45,8 @@ def parse_address(host: str, port: int | str = DEFAULT_PORT) -> Address:
 
     Raises InvalidArgument for a text that is none, and for a port outside 1 to 65535.
     """
+    if host.startswith("/"):
+        return UnixAddress(host)
     if host.startswith("unix:"):
         path = host.removeprefix("unix:")
         # unix:///a/b is a URL with an empty host; what remains is the absolute path.
@@ -58,8 +60,8 @@ def parse_address(host: str, port: int | str = DEFAULT_PORT) -> Address:
     match = _HOST_PORT.fullmatch(text.removesuffix("/") if host.startswith(_SCHEME) else text)
     if match is None:
         raise InvalidArgument(
-            f"address: {host!r} is none of 'HOST', 'HOST:PORT', 'beanstalk://HOST:PORT' "
-            "and 'unix:PATH'"
+            f"address: {host!r} is none of 'HOST', 'HOST:PORT', 'beanstalk://HOST:PORT', "
+            "'/PATH' and 'unix:PATH'"
         )
     return TCPAddress(match["host"] or match["ipv6"], _parse_port(match["port"] or port))
 

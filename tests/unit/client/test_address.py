@@ -19,6 +19,7 @@ from beanrow.errors import InvalidArgument
         ("[::1]", 11300, TCPAddress("::1", 11300)),
         ("[::1]:11301", 11300, TCPAddress("::1", 11301)),
         ("beanstalk://[::1]:11301", 11300, TCPAddress("::1", 11301)),
+        ("/a/b c.sock", 11300, UnixAddress("/a/b c.sock")),
         ("unix:a/b c.sock", 11300, UnixAddress("a/b c.sock")),
         ("unix:/a/b.sock", 11300, UnixAddress("/a/b.sock")),
         ("unix:///a/b.sock", 11300, UnixAddress("/a/b.sock")),
