@@ -2,7 +2,7 @@
 
     BeanrowError
     ├── InvalidArgument       refused here, before anything was sent; also a ValueError
-    ├── CodecError            a body that the chosen codec cannot turn around; also a ValueError
+    ├── CodecError            a body that the codec cannot encode or decode; also a ValueError
     ├── ProtocolError         a reply that cannot be understood
     ├── ConnectionProblem     the way to the server; also an OSError
     │   ├── ConnectionFailed  it could not be opened
@@ -83,7 +83,7 @@ class NotFound(ReplyError):
     """No such job or tube, or the job is not in a state that this command is for."""
 
     word = "NOT_FOUND"
-    advice = "it does not exist (any more), or is not in a state that allows this to this client"
+    advice = "no such job or tube, or the job is not in a state for this or not held by this client"
 
 
 class NotIgnored(ReplyError):

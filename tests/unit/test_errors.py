@@ -40,6 +40,12 @@ def test_they_can_be_pickled(error: Exception) -> None:
     assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
+@pytest.mark.parametrize("command", ["delete 7", "pause-tube mail 1", "kick-job 7"])
+def test_not_found_fits_jobs_and_tubes(command: str) -> None:
+    said = str(errors.NotFound(command))
+    assert said.startswith(f"{command}: NOT_FOUND: no such job or tube, or ")
+
+
 def test_deadline_soon_names_the_jobs() -> None:
     assert "touch jobs 3, 4 first" in str(errors.DeadlineSoon("reserve", job_ids=(3, 4)))
     assert "touch a reserved job first" in str(errors.DeadlineSoon("reserve"))

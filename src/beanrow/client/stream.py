@@ -119,12 +119,11 @@ class Stream:
             ) from error
 
     def _receive(self, request: Request[Result]) -> Response:
-        timeout_s = self._io_timeout_s
-        if timeout_s is not None:
-            timeout_s = None if request.hold_s is None else timeout_s + request.hold_s
+        io_s, wait_s = self._io_timeout_s, request.server_may_wait_s
+        timeout_s = None if io_s is None or wait_s is None else io_s + wait_s
         while (response := self._reader.next()) is None:
             self._reader.feed(self._receive_some(request, timeout_s))
-            timeout_s = self._io_timeout_s  # the server has begun to answer, and must go on
+            timeout_s = io_s  # the server has begun to answer, and must go on
         if len(self._reader):
             raise ProtocolError(f"{request.line}: more than one reply from {self.address}")
         return response

@@ -41,13 +41,13 @@ class Request(Generic[Result_co]):
     #: The command line, without CRLF.
     line: str
     #: The words hoped for, with the function that makes the result from such a response.
-    answers: Mapping[str, Callable[[Response], Result_co]]
+    expected: Mapping[str, Callable[[Response], Result_co]]
     #: What follows the line; only put has it.
     body: bytes | None = None
     #: The job that the command is about, if it names one.
     job_id: int | None = None
-    #: How long the server may hold the answer back, in seconds; None: for ever.
-    hold_s: int | None = 0
+    #: How long the server may wait for a job before it answers, in seconds; None: for ever.
+    server_may_wait_s: int | None = 0
 
     def encode(self) -> bytes:
         """Make the bytes to send."""
@@ -60,7 +60,7 @@ class Request(Generic[Result_co]):
         Raises the ReplyError of the answer's word; or ProtocolError if this command cannot have
         such an answer, after which the connection must not be used any more.
         """
-        make_result = self.answers.get(response.word)
+        make_result = self.expected.get(response.word)
         if make_result is not None:
             return make_result(response)
         if self.body is not None and response.word in ("BAD_FORMAT", "UNKNOWN_COMMAND"):
@@ -98,11 +98,11 @@ def reserve(timeout_s: int | None = None) -> Request[JobFound | None]:
 
     `timeout_s` None waits for ever.
     """
-    answers = {"RESERVED": _job, "TIMED_OUT": _nothing}
+    expected = {"RESERVED": _job, "TIMED_OUT": _no_result}
     if timeout_s is None:
-        return Request("reserve", answers, hold_s=None)
+        return Request("reserve", expected, server_may_wait_s=None)
     line = f"reserve-with-timeout {_u32('timeout', timeout_s)}"
-    return Request(line, answers, hold_s=timeout_s)
+    return Request(line, expected, server_may_wait_s=timeout_s)
 
 
 def reserve_job(job_id: int) -> Request[JobFound]:
@@ -112,23 +112,23 @@ def reserve_job(job_id: int) -> Request[JobFound]:
 
 def delete(job_id: int) -> Request[None]:
     """Remove a job: reserved by this client, ready, delayed or buried."""
-    return _about_job("delete", job_id, "DELETED", _nothing)
+    return _about_job("delete", job_id, "DELETED", _no_result)
 
 
 def release(job_id: int, priority: int, delay_s: int = 0) -> Request[None]:
     """Give a reserved job back, to be ready again after the delay."""
     arguments = f"{_u32('priority', priority)} {_u32('delay', delay_s)}"
-    return _about_job("release", job_id, "RELEASED", _nothing, arguments)
+    return _about_job("release", job_id, "RELEASED", _no_result, arguments)
 
 
 def bury(job_id: int, priority: int) -> Request[None]:
     """Put a reserved job aside until it is kicked."""
-    return _about_job("bury", job_id, "BURIED", _nothing, _u32("priority", priority))
+    return _about_job("bury", job_id, "BURIED", _no_result, _u32("priority", priority))
 
 
 def touch(job_id: int) -> Request[None]:
     """Let the time to run of a reserved job begin anew."""
-    return _about_job("touch", job_id, "TOUCHED", _nothing)
+    return _about_job("touch", job_id, "TOUCHED", _no_result)
 
 
 def watch(tube: str) -> Request[int]:
@@ -167,20 +167,20 @@ def peek_buried() -> Request[JobFound | None]:
 def kick(bound: int) -> Request[int]:
     """Make at most `bound` jobs of the tube in use ready: the buried ones, or else the delayed.
 
-    The result is how many it were.
+    The result is how many there were.
     """
     return Request(f"kick {_u32('bound', bound)}", {"KICKED": _number})
 
 
 def kick_job(job_id: int) -> Request[None]:
     """Make one buried or delayed job ready."""
-    return _about_job("kick-job", job_id, "KICKED", _nothing)
+    return _about_job("kick-job", job_id, "KICKED", _no_result)
 
 
 def pause_tube(tube: str, delay_s: int) -> Request[None]:
     """Let no job of this tube be reserved for a while."""
     line = f"pause-tube {_tube(tube)} {_u32('delay', delay_s)}"
-    return Request(line, {"PAUSED": _nothing})
+    return Request(line, {"PAUSED": _no_result})
 
 
 def stats() -> Request[dict[str, str]]:
@@ -254,7 +254,7 @@ def _tube(name: object) -> str:
 # Results from responses. What the form of a response guarantees is asserted, not handled.
 
 
-def _nothing(response: Response) -> None:
+def _no_result(response: Response) -> None:
     return None
 
 
@@ -287,5 +287,5 @@ def _list(response: Response) -> list[str]:
 
 _PEEK: Final[Mapping[str, Callable[[Response], JobFound | None]]] = {
     "FOUND": _job,
-    "NOT_FOUND": _nothing,
+    "NOT_FOUND": _no_result,
 }

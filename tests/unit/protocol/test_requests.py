@@ -1,5 +1,6 @@
 """Commands are written as the protocol wants them, or refused before anything is sent."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from beanrow import errors
 from beanrow.protocol import requests
-from beanrow.protocol.limits import MAX_LINE_BYTES, MAX_U32, MAX_U64
+from beanrow.protocol.limits import MAX_LINE_BYTES, MAX_U32, MAX_U64, TUBE_NAME
 from beanrow.protocol.requests import JobFound, Request
 from beanrow.protocol.responses import Response
 
@@ -79,6 +80,16 @@ def test_a_refusal_names_the_argument_and_its_range() -> None:
         requests.put(b"", ttr_s=-3)
 
 
+def test_a_refused_tube_name_is_told_which_characters_there_are() -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        requests.use("")
+    named = re.search(r"characters of (\S+) with", str(caught.value))
+    assert named is not None
+    for character in map(chr, range(128)):
+        is_allowed = TUBE_NAME.fullmatch(f"a{character}".encode()) is not None
+        assert is_allowed == (character.isalnum() or character in named[1])
+
+
 def test_the_longest_command_fits_into_a_line() -> None:
     assert len(requests.pause_tube("x" * 200, MAX_U32).encode()) <= MAX_LINE_BYTES
 
@@ -93,9 +104,9 @@ def test_answers_become_results() -> None:
 
 
 def test_how_long_the_server_may_take_is_told() -> None:
-    assert requests.stats().hold_s == 0
-    assert requests.reserve(5).hold_s == 5
-    assert requests.reserve().hold_s is None
+    assert requests.stats().server_may_wait_s == 0
+    assert requests.reserve(5).server_may_wait_s == 5
+    assert requests.reserve().server_may_wait_s is None
 
 
 @pytest.mark.parametrize(
