@@ -7,15 +7,20 @@ say; and any object that has `encode` and `decode` will do.
 
 import codecs
 import json
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from beanrow.errors import CodecError, InvalidArgument
+
+#: How codecs say that they cannot turn something. JSON of a thousand open brackets, which anybody
+#: can put, makes a RecursionError.
+_REFUSALS: Final = (ValueError, TypeError, RecursionError)
 
 
 class Codec(Protocol):
     """Turns values into bodies and bodies into values.
 
-    Both methods raise ValueError or TypeError for what they cannot turn.
+    Both methods raise ValueError or TypeError for what they cannot turn; RecursionError, for what
+    is nested too deeply, is understood as well.
     """
 
     def encode(self, value: Any, /) -> bytes:
@@ -72,18 +77,21 @@ class JSONCodec:
 def find_codec(choice: str | Codec | None) -> Codec:
     """Find the codec a user means.
 
-    Raises InvalidArgument for the name of none.
+    Raises InvalidArgument for the name of none, and for an object without the two methods.
     """
     if choice is None:
         return BytesCodec()
     if choice == "json":
         return JSONCodec()
     if not isinstance(choice, str):
+        if not (hasattr(choice, "encode") and hasattr(choice, "decode")):
+            raise InvalidArgument(f"codec: {choice!r} is none: it has no methods encode and decode")
         return choice
     try:
-        # Python also lists codecs from bytes to bytes, and str.encode refuses those.
+        # Python also lists codecs from bytes to bytes, and str.encode refuses those; ValueError
+        # is for "undefined", which encodes nothing, and for what cannot be a name at all.
         "".encode(codecs.lookup(choice).name)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise InvalidArgument(
             f"codec: {choice!r} is neither 'json' nor a text encoding that Python knows"
         ) from error
@@ -94,7 +102,7 @@ def encode_body(codec: Codec, value: object) -> bytes:
     """Encode what is to be put. Raises CodecError."""
     try:
         body = codec.encode(value)
-    except (ValueError, TypeError) as error:
+    except _REFUSALS as error:
         raise CodecError(f"the body cannot be encoded: {error}") from error
     if not isinstance(body, bytes):
         raise CodecError(f"{codec!r} has made {type(body).__name__}, not bytes")
@@ -105,5 +113,5 @@ def decode_body(codec: Codec, job_id: int, body: bytes) -> Any:
     """Decode the body of a job. Raises CodecError."""
     try:
         return codec.decode(body)
-    except (ValueError, TypeError) as error:
+    except _REFUSALS as error:
         raise CodecError(f"the body of job {job_id} cannot be decoded: {error}") from error

@@ -59,7 +59,18 @@ def test_what_cannot_be_decoded_is_told_with_the_job(choice: str) -> None:
         decode_body(find_codec(choice), 7, b"\xff")
 
 
-@pytest.mark.parametrize("choice", ["jsn", "hex"])
-def test_an_unknown_codec_is_refused(choice: str) -> None:
-    with pytest.raises(InvalidArgument, match=choice):
+def test_what_is_nested_too_deeply_is_told() -> None:
+    codec, depth = find_codec("json"), 100_000
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    with pytest.raises(CodecError, match="cannot be encoded"):
+        encode_body(codec, value)
+    with pytest.raises(CodecError, match="body of job 7 cannot be decoded"):
+        decode_body(codec, 7, b"[" * depth + b"]" * depth)
+
+
+@pytest.mark.parametrize("choice", ["jsn", "hex", "undefined", "a\0", "\ud800", 5, b"json"])
+def test_an_unknown_codec_is_refused(choice: Any) -> None:
+    with pytest.raises(InvalidArgument, match="codec: "):
         find_codec(choice)
