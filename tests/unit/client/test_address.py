@@ -1,5 +1,7 @@
 """An address may be written in several ways, and a wrong one is told before connecting."""
 
+from typing import Any
+
 import pytest
 
 from beanrow.client.address import Address, TCPAddress, UnixAddress, parse_address
@@ -47,9 +49,19 @@ def test_an_address_is_read(host: str, port: int | str, address: Address) -> Non
         ("a", "-1"),
         ("[::1", 11300),
         ("unix:", 11300),
+        ("a..b", 11300),
+        ("a" * 64, 11300),
+        ("\udcff", 11300),
+        ("localhost\0.example", 11300),
+        ("/tmp/\ud800", 11300),
+        ("unix:/tmp/\ud800", 11300),
+        ("unix:/tmp/a\0b", 11300),
+        (None, 11300),
+        (b"localhost", 11300),
+        ("localhost", None),
     ],
 )
-def test_what_is_no_address_is_refused(host: str, port: int | str) -> None:
+def test_what_is_no_address_is_refused(host: Any, port: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"address|port"):
         parse_address(host, port)
 
