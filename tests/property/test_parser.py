@@ -13,13 +13,13 @@ from beanrow.protocol.parser import Parser
 MAX_JOB_BYTES: Final = 300
 
 #: All that there is to a command: its verb, its arguments, its body and its error.
-Seen = tuple[int, int, int, int, int, bytes, bytes, bytes]
+Seen = tuple[int, int, int, int, int, bytes, bytes, bytes, int]
 
 
 def seen(command: Command) -> Seen:
     return (
         *(command.verb, command.number, command.pri, command.delay_s, command.ttr_s),
-        *(command.tube, command.body, command.reply),
+        *(command.tube, command.body, command.error, command.counts_as),
     )
 
 
@@ -55,13 +55,13 @@ def said(
     ttr_s: int = 0,
     tube: bytes = b"",
     body: bytes = b"",
-    reply: bytes = b"",
+    error: bytes = b"",
 ) -> Seen:
-    return verb, number, pri, delay_s, ttr_s, tube, body, reply
+    return verb, number, pri, delay_s, ttr_s, tube, body, error, verb
 
 
-def refusal(reply: bytes, counted: int = commands.UNCOUNTED) -> Seen:
-    return said(commands.REFUSED, counted, reply=reply)
+def refusal(error: bytes, counts_as: int = commands.UNCOUNTED) -> Seen:
+    return (*said(commands.REFUSED, error=error)[:-1], counts_as)
 
 
 @st.composite
@@ -72,7 +72,7 @@ def puts(draw: st.DrawFn) -> Piece:
     end = draw(st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n\r", b"\r\r", b"xy"]))
     if end == b"\r\n":
         return line + body + end, said(commands.PUT, *numbers, body=body)
-    return line + body + end, said(commands.PUT, *numbers, reply=replies.EXPECTED_CRLF)
+    return line + body + end, said(commands.PUT, *numbers, error=replies.EXPECTED_CRLF)
 
 
 @st.composite

@@ -47,19 +47,29 @@ REFUSED: Final = 25
 
 VERB_COUNT: Final = 26
 
-#: In place of a verb's code: none.
-UNCOUNTED: Final = -1
+#: In place of a verb's code: counts as none.
+UNCOUNTED: Final = VERB_COUNT
 
 
 class Command:
     """What a client asks: a verb code and its arguments; those it does not have are 0 or empty.
 
     `number` is the id, or the bound of a kick, or the seconds of a reserve-with-timeout or a
-    pause, or the size of a put's body. For `REFUSED`, `reply` is the error to answer, and
-    `number` the verb that is counted as used all the same, `UNCOUNTED` when none is.
+    pause, or the size of a put's body. `error` is what to answer instead of executing it.
+    `counts_as` is the verb that is counted as used: its own, or for `REFUSED` mostly `UNCOUNTED`.
     """
 
-    __slots__ = ("body", "delay_s", "number", "pri", "reply", "ttr_s", "tube", "verb")
+    __slots__ = (
+        "body",
+        "counts_as",
+        "delay_s",
+        "error",
+        "number",
+        "pri",
+        "ttr_s",
+        "tube",
+        "verb",
+    )
 
     def __init__(
         self,
@@ -69,7 +79,7 @@ class Command:
         delay_s: int = 0,
         ttr_s: int = 0,
         tube: bytes = b"",
-        reply: bytes = b"",
+        error: bytes = b"",
     ) -> None:
         self.verb = verb
         self.number = number
@@ -78,12 +88,15 @@ class Command:
         self.ttr_s = ttr_s
         self.tube = tube
         self.body = b""
-        self.reply = reply
+        self.error = error
+        self.counts_as = verb
 
 
-def refused(reply: bytes, counted: int = UNCOUNTED) -> Command:
-    """A command that only answers an error."""
-    return Command(REFUSED, number=counted, reply=reply)
+def refused(error: bytes, counts_as: int = UNCOUNTED) -> Command:
+    """Make a command that only answers an error."""
+    command = Command(REFUSED, error=error)
+    command.counts_as = counts_as
+    return command
 
 
 # --- the forms of what follows a word ---------------------------------------------------------
@@ -162,13 +175,13 @@ def _tube_seconds(verb: int, text: bytes) -> Command:
     if match is None or int(match[2]) > MAX_U32:
         return refused(BAD_FORMAT)
     if not TUBE_NAME.fullmatch(match[1]):
-        return refused(BAD_FORMAT, counted=verb)
+        return refused(BAD_FORMAT, counts_as=verb)
     return Command(verb, int(match[2]), tube=match[1])
 
 
 def _put(verb: int, text: bytes) -> Command:
-    """Text after the four numbers is an error, but of a put whose body is too big it is the
-    smaller one: that body has to be skipped. So both are left to the parser."""
+    """JOB_TOO_BIG comes before the BAD_FORMAT of text behind the numbers, because then the body
+    has to be skipped. The parser decides, which knows the limit."""
     numbers = _put_numbers(text)
     if numbers is None:
         return refused(BAD_FORMAT)
@@ -186,7 +199,7 @@ def _put_numbers(text: bytes) -> tuple[int, int, int, int, bytes] | None:
     digits = match.groups()
     pri, delay_s, ttr_s, size = int(digits[0]), int(digits[1]), int(digits[2]), int(digits[3])
     # One comparison for all four: no bit of any of them lies beyond the 32.
-    if pri | delay_s | ttr_s | size > MAX_U32:
+    if (pri | delay_s | ttr_s | size) > MAX_U32:
         return None
     return pri, delay_s, ttr_s, size, digits[4]
 
@@ -237,7 +250,7 @@ _WITH_ARGUMENTS: Final = {verb.word[:-1]: verb for verb in VERBS if verb.word.en
 
 
 def read_line(line: bytes) -> Command:
-    """The command that a line, without its CRLF, asks for; what is wrong with it as `REFUSED`."""
+    """Make the command that a line, without its CRLF, asks for: `REFUSED` if anything is wrong."""
     command = _WORDS_ALONE.get(line)
     if command is not None:
         return command
@@ -249,7 +262,7 @@ def read_line(line: bytes) -> Command:
 
 
 def _read_odd_line(line: bytes) -> Command:
-    """A line whose first word is none of the table, though it may begin with one."""
+    """Read a line whose first word is none of the table, though it may begin with one."""
     for verb in VERBS:
         if line.startswith(verb.word):
             return verb.form(verb.code, line[len(verb.word) :])

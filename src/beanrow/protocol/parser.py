@@ -4,11 +4,11 @@ A `Parser` belongs to one client. It is in one of four states:
 
 * in a *line*: it looks for the CRLF that ends a command;
 * in a *long line*: the line is too long already, and thrown away up to its CRLF;
-* in a *body*: a put has been read, and its body is being collected;
+* in a *body*: the line of a put has been read, and its body is being collected;
 * in a *skipped body*: a body that is refused is thrown away, so that what follows it is read
   as commands again.
 
-Every error of form comes out as a command too, `REFUSED`, so that errors are answered in
+A malformed line comes out as a command too, `REFUSED`, so that errors are answered in
 their turn among the replies, and whoever reads commands has one path.
 """
 
@@ -41,14 +41,14 @@ class Parser:
         "_missing",
         "_position",
         "_state",
+        "begun",
         "max_job_bytes",
-        "unfinished",
     )
 
     def __init__(self, max_job_bytes: int) -> None:
         self.max_job_bytes = max_job_bytes
         #: The put, or the refusal of one, whose body has not wholly arrived yet.
-        self.unfinished: Command | None = None
+        self.begun: Command | None = None
         self._state: int = _LINE
         self._buffer = b""
         self._position = 0
@@ -98,25 +98,25 @@ class Parser:
     def _read_body(self, put: Command) -> Command | None:
         size = put.number
         if size > self.max_job_bytes:
-            return self._start_skipping(refused(JOB_TOO_BIG, counted=PUT), size + 2)
-        if put.reply:  # what followed the numbers in its line
-            return refused(put.reply, counted=PUT)
+            return self._start_skipping(refused(JOB_TOO_BIG, counts_as=PUT), size + 2)
+        if put.error:  # what followed the numbers in its line
+            return refused(put.error, counts_as=PUT)
         start = self._position
         end = start + size
         if end + 2 > len(self._buffer):
             self._state = _BODY
             self._missing = size + 2
-            self.unfinished = put
+            self.begun = put
             return self._collect()
         self._position = end + 2
         if self._buffer.startswith(_CRLF, end):
             put.body = self._buffer[start:end]
         else:
-            put.reply = EXPECTED_CRLF
+            put.error = EXPECTED_CRLF
         return put
 
     def _collect(self) -> Command | None:
-        put = self.unfinished
+        put = self.begun
         assert put is not None, "a body belongs to a put"
         start = self._position
         count = min(self._missing, len(self._buffer) - start)
@@ -125,23 +125,23 @@ class Parser:
             self._body += self._buffer[start : start + count]
         except MemoryError:
             self._body = bytearray()
-            put.reply = OUT_OF_MEMORY
+            put.error = OUT_OF_MEMORY
             return self._start_skipping(put, self._missing)
         self._position += count
         self._missing -= count
         if self._missing:
             return None
         self._state = _LINE
-        self.unfinished = None
+        self.begun = None
         body = self._body
         self._body = bytearray()
         if not body.endswith(_CRLF):
-            put.reply = EXPECTED_CRLF
+            put.error = EXPECTED_CRLF
             return put
         try:
             put.body = bytes(memoryview(body)[:-2])
         except MemoryError:
-            put.reply = OUT_OF_MEMORY
+            put.error = OUT_OF_MEMORY
         return put
 
     # --- what is thrown away ------------------------------------------------------------
@@ -150,7 +150,7 @@ class Parser:
         """Answer only when the refused body has gone by, as beanstalkd does."""
         self._state = _SKIPPED_BODY
         self._missing = count
-        self.unfinished = refusal
+        self.begun = refusal
         return self._skip()
 
     def _skip(self) -> Command | None:
@@ -160,6 +160,6 @@ class Parser:
         if self._missing:
             return None
         self._state = _LINE
-        refusal = self.unfinished
-        self.unfinished = None
+        refusal = self.begun
+        self.begun = None
         return refusal

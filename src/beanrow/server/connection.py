@@ -7,7 +7,7 @@ from typing import Final
 
 from beanrow.engine.session import Session
 from beanrow.protocol.parser import Parser
-from beanrow.server.loop import READ, WRITE
+from beanrow.server.loop import HALF_CLOSED, READ, WRITE
 
 #: How much is read from one client in one tick: enough for hundreds of small commands, little
 #: enough that no client holds up the others for more than a few milliseconds.
@@ -24,28 +24,34 @@ class Connection:
     """The buffers and states of one client.
 
     * ``awaits_answer``: it waits in a reserve, so what it sent after it has to wait too.
-    * ``at_end``: it will send no more (it closed its side), but may still read.
+    * ``waits_for_reader``: so much is unsent that its commands wait until it reads.
+    * ``has_commands``: none of these holds, and there may be commands left from its last turn.
+    * ``has_turn``: it is in the line of those whose turn comes.
+    * ``is_flushing``: it is on the list of those to send to in this tick.
+    * ``is_half_closed``: it will send no more, though what it has sent may not be read yet.
+    * ``at_end``: all that it sent has been read.
     * ``is_closing``: nothing more is executed; it is closed when its replies are out.
     * ``is_closed``: that has happened, or the connection broke.
-    * ``is_flushing``: it is on the server's list of those to send to in this tick.
-    * ``was_stopped``: it has commands left that wait until it reads its replies.
     """
 
     __slots__ = (
         "at_end",
         "awaits_answer",
         "fd",
+        "has_commands",
+        "has_turn",
         "interest",
         "is_closed",
         "is_closing",
         "is_flushing",
+        "is_half_closed",
         "name",
         "parser",
         "replies",
         "session",
         "socket",
         "unsent_bytes",
-        "was_stopped",
+        "waits_for_reader",
     )
 
     def __init__(
@@ -61,34 +67,40 @@ class Connection:
         self.unsent_bytes = 0
         self.interest = READ
         self.awaits_answer = False
+        self.waits_for_reader = False
+        self.has_commands = False
+        self.has_turn = False
+        self.is_flushing = False
+        self.is_half_closed = False
         self.at_end = False
         self.is_closing = False
         self.is_closed = False
-        self.is_flushing = False
-        self.was_stopped = False
 
     def wanted_interest(self) -> int:
         """What the loop should watch its socket for."""
-        is_full = (
-            self.awaits_answer or self.was_stopped
-        ) and self.parser.waiting_bytes() >= MAX_UNREAD_BYTES
-        wanted = 0 if self.at_end or self.is_closing or is_full else READ
-        return wanted | WRITE if self.unsent_bytes else wanted
+        wanted = WRITE if self.unsent_bytes else 0
+        if self.at_end or self.is_closing:
+            return wanted
+        if (
+            self.awaits_answer or self.waits_for_reader
+        ) and self.parser.waiting_bytes() >= MAX_UNREAD_BYTES:
+            # It is not read, but a client that waits for a job must not be missed when it leaves.
+            return wanted if self.is_half_closed else wanted | HALF_CLOSED
+        return wanted | READ
 
-    def receive(self) -> bool:
-        """Read once from the socket; True if anything came, be it the end.
+    def receive(self) -> None:
+        """Read once from the socket, if there is anything.
 
         Raises `OSError` when the connection broke.
         """
         try:
             data = self.socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, InterruptedError):
-            return False
+            return
         if data:
             self.parser.feed(data)
         else:
-            self.at_end = True
-        return True
+            self.is_half_closed = self.at_end = True
 
     def reply(self, reply: bytes) -> None:
         """Put a reply behind those that go out at the end of the tick."""

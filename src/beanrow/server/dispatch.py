@@ -12,7 +12,7 @@ from beanrow.protocol import commands as verbs
 from beanrow.protocol import replies
 from beanrow.protocol.commands import Command
 from beanrow.protocol.limits import NS_PER_S
-from beanrow.server.documents import ServerFacts, job_document, server_document, tube_document
+from beanrow.server.stats_documents import ServerFacts, job_document, server_document, tube_document
 
 
 def answer_reserve(answer: Job | NoJob) -> bytes:
@@ -36,8 +36,8 @@ class Dispatcher:
         self.facts = facts
         #: While set, a put is answered DRAINING.
         self.draining = False
-        #: How often each verb was used, by its code.
-        self.counts = [0] * verbs.VERB_COUNT
+        #: How often each verb was used, by its code; the last place is for what does not count.
+        self.counts = [0] * (verbs.UNCOUNTED + 1)
         #: The moment of this tick; the caller sets it.
         self.now_ns = 0
         handlers: dict[int, Callable[[Session, Command], bytes | None]] = {
@@ -72,20 +72,21 @@ class Dispatcher:
 
     def execute(self, session: Session, command: Command) -> bytes | None:
         """Do what a client asks. None: there is no reply now (it waits, or it quits)."""
-        code = command.verb
-        if code != verbs.PUT:  # which has counted when it began
-            self.counts[code] += 1
-        return self._handlers[code](session, command)
+        self.counts[command.counts_as] += 1
+        return self._handlers[command.verb](session, command)
 
     def begin(self, session: Session, command: Command) -> None:
-        """Note a put whose body has yet to come: it counts, and its job gets id and age."""
-        if command.verb == verbs.REFUSED:
-            self._count_refused(command)
-        elif session.putting is None:
-            session.putting = self._new_job(session, command)
+        """Note a put whose body has yet to come: it counts, and its job gets id and age.
+
+        Only for one that does not arrive whole; otherwise `execute` does both.
+        """
+        if command.counts_as != verbs.UNCOUNTED:
+            self.counts[command.counts_as] += 1
+            command.counts_as = verbs.UNCOUNTED
+            if command.verb == verbs.PUT:
+                session.putting = self._new_job(session, command)
 
     def _new_job(self, session: Session, command: Command) -> Job:
-        self.counts[verbs.PUT] += 1
         return self.engine.begin_put(
             session, command.pri, command.delay_s, command.ttr_s, self.now_ns
         )
@@ -98,8 +99,8 @@ class Dispatcher:
             job = self._new_job(session, command)
         else:
             session.putting = None
-        if command.reply:
-            return command.reply
+        if command.error:
+            return command.error
         if self.draining:
             return replies.DRAINING
         self.engine.finish_put(job, command.body, self.now_ns)
@@ -210,13 +211,7 @@ class Dispatcher:
         return None
 
     def _refused(self, session: Session, command: Command) -> bytes:
-        self._count_refused(command)
-        return command.reply
-
-    def _count_refused(self, command: Command) -> None:
-        if command.number != verbs.UNCOUNTED:
-            self.counts[command.number] += 1
-            command.number = verbs.UNCOUNTED
+        return command.error
 
 
 def _found(job: Job | None) -> bytes:

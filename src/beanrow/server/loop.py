@@ -12,17 +12,22 @@ import socket
 import sys
 from typing import Final
 
+from beanrow.protocol.limits import NS_PER_S
+
 # epoll's own values, so that its events need no translation.
 READ: Final = 1
 WRITE: Final = 4
-#: The other side is gone, or the descriptor broke. Reported whether asked for or not.
+#: The other side will send no more. Only epoll tells it without reading.
+HALF_CLOSED: Final = 0x2000
+#: The other side is gone, or the descriptor broke. epoll tells it whether asked or not; elsewhere
+#: the descriptor is readable or writable then.
 GONE: Final = 8 | 16
 
 #: How many descriptors one wait reports at most; the others come with the next.
 MAX_EVENTS: Final = 512
 
 #: A wait never takes longer, so that times too far off for the system call need no thought.
-MAX_WAIT_NS: Final = 3600 * 1_000_000_000
+MAX_WAIT_NS: Final = 3600 * NS_PER_S
 
 
 class Loop:
@@ -30,15 +35,17 @@ class Loop:
 
     __slots__ = ("_poller", "_wake_receiver", "_wake_sender")
 
-    def __init__(self) -> None:
-        self._poller: _Epoll | _Selector = _Epoll() if sys.platform == "linux" else _Selector()
+    def __init__(self, poller: EpollPoller | SelectorPoller | None = None) -> None:
+        if poller is None:
+            poller = EpollPoller() if sys.platform == "linux" else SelectorPoller()
+        self._poller = poller
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
         self._poller.add(self._wake_receiver.fileno(), READ)
 
     def add(self, fd: int, interest: int) -> None:
-        """Watch a descriptor for `READ` and `WRITE`."""
+        """Watch a descriptor for `READ`, `WRITE` and `HALF_CLOSED`. Raises `OSError`."""
         self._poller.add(fd, interest)
 
     def change(self, fd: int, interest: int) -> None:
@@ -82,7 +89,9 @@ class Loop:
         self._wake_sender.close()
 
 
-class _Epoll:
+class EpollPoller:
+    """Linux's epoll."""
+
     __slots__ = ("_epoll",)
 
     def __init__(self) -> None:
@@ -105,7 +114,7 @@ class _Epoll:
         self._epoll.close()
 
 
-class _Selector:
+class SelectorPoller:
     """`selectors` knows no interest in nothing: such a descriptor is kept aside."""
 
     __slots__ = ("_idle", "_selector")
@@ -115,7 +124,7 @@ class _Selector:
         self._idle: set[int] = set()
 
     def add(self, fd: int, interest: int) -> None:
-        if interest:
+        if interest & (READ | WRITE):
             self._selector.register(fd, _to_selectors(interest))
         else:
             self._idle.add(fd)

@@ -32,8 +32,8 @@ def run(config: Config) -> None:
             process.become(user)
         server = Server(
             listeners.sockets,
-            max_job_size=config.max_job_bytes,
-            segment_size=config.segment_bytes,
+            max_job_bytes=config.max_job_bytes,
+            segment_bytes=config.segment_bytes,
         )
         process.handle_signals(server, on_stop=notifier.stopping, on_abort=listeners.close)
         process.stop_cycle_collector()

@@ -39,7 +39,7 @@ BARE_VERBS = [
 
 def read(line: bytes) -> Read:
     command = read_line(line)
-    assert command.verb != commands.REFUSED, f"{line!r} answers {command.reply!r}"
+    assert command.verb != commands.REFUSED, f"{line!r} answers {command.error!r}"
     assert command.body == b""
     return (
         *(command.verb, command.number, command.pri, command.delay_s, command.ttr_s),
@@ -51,7 +51,7 @@ def refusal(line: bytes) -> tuple[bytes, int]:
     """What a line is answered, and the verb that counts as used all the same."""
     command: Command = read_line(line)
     assert command.verb == commands.REFUSED
-    return command.reply, command.number
+    return command.error, command.counts_as
 
 
 # --- the right forms ----------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_a_put_needs_all_four_numbers(line: bytes) -> None:
 def test_text_behind_the_numbers_of_a_put_is_left_to_the_parser(tail: bytes) -> None:
     command = read_line(b"put 1 2 3 4" + tail)
     assert (command.verb, command.number) == (commands.PUT, 4)
-    assert command.reply == replies.BAD_FORMAT
+    assert command.error == replies.BAD_FORMAT
 
 
 # --- the bound of a kick, as C reads it ---------------------------------------------------------

@@ -19,14 +19,15 @@ JOB_TOO_BIG: Final = (commands.REFUSED, commands.PUT, b"", replies.JOB_TOO_BIG)
 STATS: Final = (commands.STATS, 0, b"", b"")
 QUIT: Final = (commands.QUIT, 0, b"", b"")
 
-#: Verb, number, body, reply.
+#: Verb, number (of what is refused: as what it counts), body, error.
 Seen = tuple[int, int, bytes, bytes]
 
 
 def drain(parser: Parser) -> list[Seen]:
     found = []
     while (command := parser.next()) is not None:
-        found.append((command.verb, command.number, command.body, command.reply))
+        number = command.counts_as if command.verb == commands.REFUSED else command.number
+        found.append((command.verb, number, command.body, command.error))
     return found
 
 
@@ -166,13 +167,13 @@ def test_a_put_is_known_before_its_body_has_come() -> None:
     parser = Parser(MAX_JOB_BYTES)
     parser.feed(b"put 1 2 3 4\r\nab")
     assert parser.next() is None
-    unfinished = parser.unfinished
+    unfinished = parser.begun
     assert unfinished is not None
     assert (unfinished.pri, unfinished.delay_s, unfinished.ttr_s) == (1, 2, 3)
     parser.feed(b"cd\r\n")
     assert parser.next() is unfinished
     assert unfinished.body == b"abcd"
-    assert parser.unfinished is None
+    assert parser.begun is None
 
 
 @pytest.mark.parametrize("end", [b"xy", b"\n\r", b"\r\r", b"x\n", b"\rx"])
@@ -187,8 +188,8 @@ def test_a_body_that_is_too_big_is_skipped_before_it_is_answered() -> None:
     parser = Parser(MAX_JOB_BYTES)
     parser.feed(b"put 0 0 1 11\r\nstats\r\nstat")
     assert parser.next() is None
-    assert parser.unfinished is not None
-    assert parser.unfinished.reply == replies.JOB_TOO_BIG
+    assert parser.begun is not None
+    assert parser.begun.error == replies.JOB_TOO_BIG
     parser.feed(b"\r")
     assert parser.next() is None
     parser.feed(b"\nstats\r\n")
@@ -245,8 +246,8 @@ for _ in range(SIZE >> 20):
 AFTER
 parser.feed(b"\\r\\nquit\\r\\n")
 command = parser.next()
-assert command.reply == b"OUT_OF_MEMORY\\r\\n", command.reply
-assert parser.unfinished is None
+assert command.error == b"OUT_OF_MEMORY\\r\\n", command.error
+assert parser.begun is None
 print(command.verb, parser.next().verb)
 """
 _LIMIT: Final = """

@@ -128,7 +128,7 @@ class Client:
 class Serving:
     """A running server and those connected to it."""
 
-    def __init__(self, *, max_job_size: int = DEFAULT_MAX_JOB_BYTES, listeners: int = 1) -> None:
+    def __init__(self, *, max_job_bytes: int = DEFAULT_MAX_JOB_BYTES, listeners: int = 1) -> None:
         self.clock = VirtualClock()
         sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(listeners)]
         for sock in sockets:
@@ -136,7 +136,7 @@ class Serving:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         self.addresses = [sock.getsockname() for sock in sockets]
-        self.server = Server(sockets, max_job_size=max_job_size, clock=self.clock)
+        self.server = Server(sockets, max_job_bytes=max_job_bytes, clock=self.clock)
         self._failure: BaseException | None = None
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True)

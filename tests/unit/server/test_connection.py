@@ -9,7 +9,7 @@ import pytest
 
 from beanrow.engine.engine import Engine
 from beanrow.server.connection import MAX_UNREAD_BYTES, RECEIVE_BYTES, Connection
-from beanrow.server.loop import READ, WRITE
+from beanrow.server.loop import HALF_CLOSED, READ, WRITE
 
 Ends = tuple[Connection, socket.socket]
 
@@ -40,30 +40,30 @@ def read_all(sock: socket.socket) -> bytes:
 
 def test_nothing_comes_while_nothing_was_sent(ends: Ends) -> None:
     connection, _ = ends
-    assert not connection.receive()
+    connection.receive()
     assert not connection.at_end
 
 
 def test_what_comes_goes_to_the_parser(ends: Ends) -> None:
     connection, client = ends
     client.send(b"quit\r\nrest")
-    assert connection.receive()
+    connection.receive()
     assert connection.parser.waiting_bytes() == 10
-    assert not connection.receive()
 
 
 def test_in_one_go_only_so_much_is_received(ends: Ends) -> None:
     connection, client = ends
     client.send(b"x" * 3 * RECEIVE_BYTES)
-    assert connection.receive()
-    assert connection.parser.waiting_bytes() <= RECEIVE_BYTES
+    connection.receive()
+    assert 0 < connection.parser.waiting_bytes() <= RECEIVE_BYTES
 
 
 def test_the_end_comes_too(ends: Ends) -> None:
     connection, client = ends
     client.shutdown(socket.SHUT_WR)
-    assert connection.receive()
+    connection.receive()
     assert connection.at_end
+    assert connection.is_half_closed
 
 
 def test_a_connection_that_broke_raises(ends: Ends) -> None:
@@ -139,6 +139,8 @@ def test_who_waits_is_read_from_until_much_has_come(ends: Ends) -> None:
     connection.parser.feed(b"x" * (MAX_UNREAD_BYTES - 1))
     assert connection.wanted_interest() == READ
     connection.parser.feed(b"x")
+    assert connection.wanted_interest() == HALF_CLOSED
+    connection.is_half_closed = True
     assert connection.wanted_interest() == 0
     connection.awaits_answer = False
     assert connection.wanted_interest() == READ

@@ -8,7 +8,7 @@ from beanrow.protocol import commands
 from beanrow.protocol.limits import NS_PER_S
 from beanrow.protocol.parser import Parser
 from beanrow.server.dispatch import Dispatcher, answer_reserve
-from beanrow.server.documents import ServerFacts
+from beanrow.server.stats_documents import ServerFacts
 
 
 class Desk:

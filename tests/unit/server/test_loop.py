@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from beanrow.server.loop import GONE, READ, WRITE, Loop
+from beanrow.server.loop import GONE, READ, WRITE, Loop, SelectorPoller
 
 #: A minute: a wait that has to end early would otherwise fail the test by its time limit.
 LONG_NS = 60 * 1_000_000_000
@@ -20,14 +20,11 @@ Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture(params=["epoll", "selectors"])
-def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
     """Both kinds: the one of this system, and the one for all others."""
     if request.param == "epoll" and sys.platform != "linux":
         pytest.skip("no epoll here")
-    with monkeypatch.context() as elsewhere:
-        if request.param == "selectors":
-            elsewhere.setattr(sys, "platform", "elsewhere")
-        loop = Loop()
+    loop = Loop(SelectorPoller() if request.param == "selectors" else None)
     yield loop
     loop.close()
 

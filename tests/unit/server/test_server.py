@@ -54,7 +54,7 @@ def test_a_command_may_come_byte_by_byte(serving: Serving) -> None:
     ],
 )
 def test_what_follows_an_error_is_read_as_commands(refused: bytes, reply: bytes) -> None:
-    with Serving(max_job_size=10) as serving:
+    with Serving(max_job_bytes=10) as serving:
         serving.connect().ask(refused + b"list-tube-used\r\n", reply, USING)
 
 
