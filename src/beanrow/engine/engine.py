@@ -18,6 +18,7 @@ which the caller empties after every call that may have made a job ready, and af
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from beanrow.engine.job import BURIED, DELAYED, GONE, READY, RESERVED, TRANSITIONS, Job
@@ -59,6 +60,8 @@ class Engine:
         self._last_session_id = 0
         self._last_tie = 0
         self._moves_left = 0
+        # Reserved jobs of sessions that have closed.
+        self._returning: deque[Job] = deque()
         #: Every session begins with it, so it stays for ever.
         self._default = self._open_tube(DEFAULT_TUBE)
 
@@ -75,13 +78,16 @@ class Engine:
         return session
 
     def close_session(self, session: Session, now_ns: int) -> None:
-        """A client left: its reserve is forgotten, its reserved jobs are ready again."""
+        """A client left: its reserve is forgotten, its reserved jobs are ready again.
+
+        If these are very many, `tick` goes on with the rest.
+        """
         self._stop_waiting(session)
         self._timers.disarm(session)
         # In the order in which it took them: that is who gets the next one if others wait.
-        for job in sorted(session.reserved.nodes, key=_tie):
-            self._leave_reserved(job)
-            self._make_ready(job, now_ns)
+        self._returning.extend(sorted(session.reserved.nodes, key=_tie))
+        self._moves_left = MOVES_PER_TICK
+        self._return_jobs(now_ns)
         while session.watch.tubes:
             tube = session.watch.tubes[0]
             session.watch.remove(tube)
@@ -282,7 +288,7 @@ class Engine:
 
     def next_tick_ns(self) -> int:
         """The moment at which `tick` may next have something to do; `NEVER_NS` if none."""
-        return self._timers.next_ns()
+        return 0 if self._returning else self._timers.next_ns()
 
     def tick(self, now_ns: int) -> None:
         """Do what is due: delays, pauses, ttrs, the end of waiting.
@@ -294,6 +300,7 @@ class Engine:
         """
         sessions: list[Session] = []
         self._moves_left = MOVES_PER_TICK
+        self._return_jobs(now_ns)
         while self._moves_left > 0 and (node := self._timers.take(now_ns)) is not None:
             if isinstance(node, Tube):
                 self._tick_tube(node, now_ns)
@@ -301,6 +308,14 @@ class Engine:
                 sessions.append(node)
         for session in sessions:
             self._tick_session(session, now_ns)
+
+    def _return_jobs(self, now_ns: int) -> None:
+        """Make the jobs of sessions that have closed ready again."""
+        while self._moves_left > 0 and self._returning:
+            self._moves_left -= 1
+            job = self._returning.popleft()
+            self._leave_reserved(job)
+            self._make_ready(job, now_ns)
 
     def _tick_tube(self, tube: Tube, now_ns: int) -> None:
         delayed = tube.delayed

@@ -78,6 +78,9 @@ class Parser:
         if end < 0:
             if start < len(buffer):
                 self._keep_unfinished_line()
+            else:
+                self._buffer = b""  # an idle client keeps nothing
+                self._position = 0
             return None
         self._position = end + 2
         if end - start > MAX_LINE_BYTES - 2 or self._state == _LONG_LINE:

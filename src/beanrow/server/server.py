@@ -38,7 +38,7 @@ from beanrow.server.stats_documents import ServerFacts
 log = logging.getLogger("beanrow.server")
 
 #: How many commands a client may execute before it is the turn of the next one.
-COMMANDS_PER_TURN: Final = 64
+COMMANDS_PER_TURN: Final = 32
 
 #: No new turn begins when a tick has lasted so long.
 TICK_NS: Final = 5_000_000

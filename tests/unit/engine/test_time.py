@@ -332,3 +332,18 @@ def test_many_ttrs_over_at_once_are_ended_a_thousand_at_a_time() -> None:
         queue.engine.tick(over_ns)
         assert queue.engine.totals.timeouts == ended
     assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+def test_many_jobs_of_a_client_that_left_are_returned_a_thousand_at_a_time() -> None:
+    queue = Clocked()
+    session = queue.open()
+    jobs = [queue.put(session) for _ in range(MOVES_PER_TICK + 500)]
+    for _ in jobs:
+        queue.reserve(session)
+    queue.close(session)
+    assert [job.state for job in jobs] == [READY] * MOVES_PER_TICK + [RESERVED] * 500
+    assert not queue.delete(queue.open(), jobs[-1])
+    assert queue.engine.next_tick_ns() <= queue.now_ns
+    queue.engine.tick(queue.now_ns)
+    assert [job.state for job in jobs] == [READY] * len(jobs)
+    assert (queue.engine.totals.reserved, queue.engine.next_tick_ns()) == (0, NEVER_NS)
