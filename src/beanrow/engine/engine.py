@@ -170,11 +170,7 @@ class Engine:
         for tube in session.watch.tubes:
             if tube.ready.nodes and not tube.paused:
                 job = tube.ready.nodes[0]
-                if (
-                    first is None
-                    or job.rank < first.rank
-                    or (job.rank == first.rank and job.id < first.id)
-                ):
+                if first is None or (job.rank, job.id) < (first.rank, first.id):
                     first = job
         if first is not None:
             self._leave_ready(first)
