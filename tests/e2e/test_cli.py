@@ -112,7 +112,7 @@ def test_reserve_takes_several_from_the_named_tubes_only(run: Run, queue: Connec
         queue.put(tube)
     done = run("reserve", "-t", "mail", "-t", "urls", "--follow", "--timeout", "0", "--delete")
     assert (done.returncode, done.stdout) == (1, b"mail\nurls\n")
-    assert done.stderr.endswith(b"beanrow: no job for 0 s\n")
+    assert done.stderr.endswith(b"\nbeanrow reserve: no job within 0 s\n")
     assert queue.peek(1) is not None
 
 
@@ -155,6 +155,34 @@ def test_reserve_asks_at_a_terminal(queue: Connection, environment: dict[str, st
     assert (stats.state, queue.stats().cmd_touch) == ("buried", 1)
 
 
+def test_reserve_fails_when_the_answer_comes_too_late(
+    queue: Connection, environment: dict[str, str]
+) -> None:
+    queue.put("hello", ttr=1)
+    ours, theirs = pty.openpty()
+    with (
+        os.fdopen(ours, "r+b", buffering=0) as terminal,
+        subprocess.Popen(
+            [*BEANROW, "reserve"],
+            env=environment,
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+        ) as process,
+    ):
+        os.close(theirs)
+        shown = b""
+        while not shown.endswith(b"(more time)? "):
+            shown += terminal.read(1)
+        job = queue.reserve(5)
+        assert job is not None
+        job.delete()
+        terminal.write(b"d\n")
+        while b"the server has taken it back\r\n" not in shown:
+            shown += terminal.read(1)
+        assert process.wait() == 1
+
+
 def test_a_job_that_could_not_be_printed_is_not_deleted(
     queue: Connection, environment: dict[str, str]
 ) -> None:
@@ -171,6 +199,53 @@ def test_a_job_that_could_not_be_printed_is_not_deleted(
     os.close(writing)
     assert (done.returncode, done.stderr.count(b"\n")) == (141, 1)
     assert queue.peek(1) is not None
+
+
+@pytest.mark.parametrize(
+    ("command", "cause"),
+    [
+        ("put hello > /dev/full", "No space left on device"),
+        ("put hello >&-", "standard output is closed"),
+        ("put <&-", "standard input is closed"),
+        ("reserve --delete > /dev/full", "No space left on device"),
+        ("reserve --delete --json > /dev/full", "No space left on device"),
+        ("reserve --delete >&-", "standard output is closed"),
+        ("reserve --delete --json >&-", "standard output is closed"),
+        ("tubes > /dev/full", "No space left on device"),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_useless_standard_stream_is_told_in_one_line(
+    queue: Connection, environment: dict[str, str], command: str, cause: str, unbuffered: str
+) -> None:
+    queue.put("a job that nobody has seen")
+    done = in_a_shell(command, {**environment, "PYTHONUNBUFFERED": unbuffered})
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith(f"beanrow {command.split(maxsplit=1)[0]}: ")
+    assert cause in last
+    assert "Traceback" not in done.stderr
+    assert queue.peek(1) is not None
+
+
+def test_what_needs_no_standard_input_does_without(
+    queue: Connection, environment: dict[str, str]
+) -> None:
+    assert in_a_shell("put hello <&-", environment).stdout == "1\n"
+    assert in_a_shell("reserve <&- 2>&-", environment).stdout == "hello\n"
+    assert queue.stats_job(1).releases == 1
+
+
+def in_a_shell(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -m beanrow {command}'],
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
 
 
 def test_ctrl_c_ends_a_waiting_worker_quietly(
@@ -253,10 +328,11 @@ def test_kick_makes_buried_jobs_ready(run: Run, queue: Connection) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["stats", "99"], b"beanrow: stats-job 99: NOT_FOUND: "),
-        (["stats", "nowhere"], b"beanrow: stats-tube nowhere: NOT_FOUND: "),
-        (["kick", "--job", "99"], b"beanrow: kick-job 99: NOT_FOUND: "),
-        (["put", "x" * 65536], b"beanrow: put 2147483648 0 120 65536: JOB_TOO_BIG: "),
+        (["stats", "99"], b"beanrow stats: no such job: 99\n"),
+        (["stats", "nowhere"], b"beanrow stats: no such tube: nowhere\n"),
+        (["stats", "--tube", "99"], b"beanrow stats: no such tube: 99\n"),
+        (["kick", "--job", "99"], b"beanrow kick: job 99 does not exist, or is "),
+        (["put", "x" * 65536], b"beanrow put: put 2147483648 0 120 65536: JOB_TOO_BIG: "),
     ],
 )
 def test_a_refusal_is_one_line_and_status_1(run: Run, arguments: list[str], message: bytes) -> None:
@@ -267,31 +343,50 @@ def test_a_refusal_is_one_line_and_status_1(run: Run, arguments: list[str], mess
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        [],
-        ["nonsense"],
-        ["put", "--priority", "high", "x"],
-        ["put", "--prio", "1", "x"],
-        ["put", "--priority", "-1", "x"],
-        ["put", "--tube", "two words", "x"],
-        ["reserve", "--delete", "--bury"],
-        ["reserve", "--timeout", "-1"],
-        ["reserve", "--count", "0"],
-        ["stats", "--server", "redis://here"],
+        (["put", "--priority", "high", "x"], "high"),
+        (["put", "--prio", "1", "x"], "unknown: --prio"),
+        (["put", "--priority", "-1", "x"], "priority: -1 is not"),
+        (["put", "--tube", "two words", "x"], "'two words'"),
+        (["put", "--lines", "a", "b"], "--lines: "),
+        (["put", "-", "-"], "'-' twice"),
+        (["reserve", "--delete", "--bury"], "--bury"),
+        (["reserve", "--timeout", "-1"], "timeout: -1"),
+        (["reserve", "--count", "0"], "--count: 0"),
+        (["tubes", "mail"], "unknown: mail"),
+        (["stats", "--server", "redis://here"], "redis://here"),
+        (["kick", "--tube", "mail", "--job", "5"], "--tube: not with --job"),
+        (["kick", "1", "--job", "5"], "--job"),
+        (["serve", "--foo"], "unknown: --foo"),
+        (["serve", "-p"], "-p"),
     ],
 )
-def test_misuse_is_told_with_status_2(run: Run, arguments: list[str]) -> None:
+def test_misuse_is_one_line_that_names_the_command(
+    run: Run, arguments: list[str], words: str
+) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert b"Traceback" not in done.stderr
+    said = done.stderr.decode()
+    command = f"beanrow {arguments[0]}"
+    assert said.startswith(f"{command}: ")
+    assert words in said
+    assert said.endswith(f"; see {command} --help\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["--foo", "tubes"]])
+def test_misuse_of_no_command_is_one_line_too(arguments: list[str]) -> None:
+    done = beanrow(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.endswith("; see beanrow --help\n")
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
     port = free_port()
     done = beanrow("tubes", "-s", f"127.0.0.1:{port}")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"beanrow: cannot connect to 127.0.0.1:{port}: ")
+    assert done.stderr.startswith(f"beanrow tubes: cannot connect to 127.0.0.1:{port}: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -161,6 +162,9 @@ class TestRefusals:
         done = subprocess.run([*SERVE, *options], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert options[0] in done.stderr
+        assert done.stderr.startswith("beanrow serve: ")
+        assert done.stderr.endswith("; see beanrow serve --help\n")
+        assert done.stderr.count("\n") == 1
 
     @both_commands
     def test_an_occupied_port(self, command: Sequence[str]) -> None:
@@ -287,6 +291,26 @@ class TestSignals:
             assert server.stop(signal.SIGINT) == 130
             assert not path.exists()
 
+    def test_a_stop_is_clean_though_nobody_reads_the_log_any_more(self) -> None:
+        buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        with serving(*LOCAL, env=buffered) as server:
+            assert server.process.stderr is not None
+            server.process.stderr.close()
+            server.process.stderr = None  # nothing to read at the end
+            server.process.terminate()
+            assert server.process.wait(TIMEOUT_S) == 0
+
+    def test_a_stop_is_clean_with_standard_error_closed(self, tmp_path: Path) -> None:
+        path = tmp_path / "queue.sock"
+        command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *BEANROWD, "-l", f"unix:{path}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            while not path.is_socket():
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.terminate()
+            assert process.communicate(timeout=TIMEOUT_S)[0] == b""
+        assert process.returncode == 0
+
     def test_draining_and_its_end(self) -> None:
         with serving(*LOCAL) as server, server.connect() as client:
             server.process.send_signal(signal.SIGUSR1)
@@ -386,6 +410,18 @@ os.execv(sys.argv[2], sys.argv[2:])
             status, line = refused(command=command, pass_fds=fds)
         assert status == 111
         assert "descriptor 4 from systemd is no listening TCP or unix stream socket" in line
+
+    def test_a_defect_that_ends_it_is_the_last_entry_of_the_log(
+        self, listeners: list[socket.socket]
+    ) -> None:
+        command, fds = self.launched(listeners)
+        with serving(command=command, pass_fds=fds) as server:
+            listeners[0].shutdown(socket.SHUT_RDWR)  # what no server expects of a listener
+            assert server.wait() == 1
+        last = server.log[-1]
+        assert last["level"] == "critical"
+        assert last["message"].startswith("ended by a defect: OSError(")
+        assert last["exception"].startswith("Traceback")
 
     @pytest.mark.parametrize("kind", ["path", "abstract"])
     def test_readiness_and_the_stop_are_notified(self, tmp_path: Path, kind: str) -> None:

@@ -54,13 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if flag in ("-v", "--version"):
                 print(f"beanrow {beanrow.__version__}")
                 return 0
-        run(Config.from_options(_options(flags)))
+        return run(Config.from_options(_options(flags)))
     except StartError as error:
         print(f"beanrowd: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:  # it was about to start, and had changed no signal yet
         return INTERRUPTED
-    return 0
 
 
 def _read(argv: Sequence[str]) -> list[tuple[str, str]]:

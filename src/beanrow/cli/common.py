@@ -1,52 +1,102 @@
-"""What the commands for people share: the way to the server, tables and JSON."""
+"""What the commands for people share: their command line, the way to the server, their output."""
 
 import argparse
 import json
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from beanrow.client import DEFAULT_PORT, Connection, Stats
+from beanrow.errors import BeanrowError
 
-if TYPE_CHECKING:  # argparse has this class, but does not publish its name
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+#: Exit statuses.
+FAILED: Final = 1
+MISUSED: Final = 2
 
 DEFAULT_SERVER: Final = f"127.0.0.1:{DEFAULT_PORT}"
 
 
+class CommandError(BeanrowError):
+    """A command cannot do what it was asked for; the text says why."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line that names the command; argparse would print its usage too."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings
+        )
+
+    def parse_known_args(
+        self, args: Iterable[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Refuse what is unknown in the name of the command that it was given to."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unknown: {shlex.join(unknown)}")
+        return known, unknown
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISUSED, misuse(self.prog, message) + "\n")
+
+
+if TYPE_CHECKING:  # argparse has this class, but does not publish its name
+    Commands = argparse._SubParsersAction[Parser]  # noqa: SLF001
+
+
 def add_command(
     commands: "Commands", name: str, summary: str, description: str, examples: str
-) -> argparse.ArgumentParser:
-    """Add a command that talks to a server, with the options that all of them have."""
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+) -> Parser:
+    """Add a command without any options."""
+    return commands.add_parser(
+        name, help=summary, description=description, epilog=f"examples:\n{examples}"
     )
+
+
+def add_client_command(
+    commands: "Commands", name: str, summary: str, description: str, examples: str
+) -> Parser:
+    """Add a command that talks to a server, with the options that all of them have."""
+    parser = add_command(commands, name, summary, description, examples)
     parser.add_argument(
         "-s",
         "--server",
         metavar="ADDRESS",
         default=os.environ.get("BEANROW_SERVER", DEFAULT_SERVER),
-        help="HOST:PORT, beanstalk://HOST:PORT or unix:PATH; now %(default)s",
+        help="HOST:PORT, beanstalk://HOST:PORT, or the path of a socket; now %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs to read")
     return parser
 
 
 def connect(args: argparse.Namespace) -> Connection:
-    """Connect to the server that the command line names."""
+    """Connect to the server that the command line names.
+
+    Raises CommandError if the answers could not be printed: a job might be deleted unseen.
+    """
+    if sys.stdout is None:
+        raise CommandError("standard output is closed")
     return Connection(args.server)
+
+
+def misuse(prog: str, message: str) -> str:
+    """Word a mistake in a command line, with a way out."""
+    return f"{prog}: {message}; see {prog} --help"
 
 
 def tell(message: str) -> None:
     """Say something to the person at the terminal, apart from the output."""
-    print(message, file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # print would take None for standard output
+        print(message, file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is at the other end; a stream that was closed at the start is None."""
+    return stream is not None and stream.isatty()
 
 
 def print_json(value: Any) -> None:

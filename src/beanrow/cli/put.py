@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from beanrow.cli.common import add_command, connect, print_json, tell
+from beanrow.cli.common import CommandError, Parser, add_client_command, connect, print_json, tell
 from beanrow.client import DEFAULT_PRIORITY, DEFAULT_TTR_S
+from beanrow.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from beanrow.cli.common import Commands
@@ -27,9 +28,9 @@ EXAMPLES: Final = """\
 """
 
 
-def add_parser(commands: "Commands") -> argparse.ArgumentParser:
+def add_parser(commands: "Commands") -> Parser:
     """Say what the command line may contain."""
-    parser = add_command(commands, "put", "put jobs into a tube", DESCRIPTION, EXAMPLES)
+    parser = add_client_command(commands, "put", "put jobs into a tube", DESCRIPTION, EXAMPLES)
     parser.add_argument("-t", "--tube", default="default", help="the tube; default: %(default)s")
     parser.add_argument(
         "-p",
@@ -63,6 +64,10 @@ def add_parser(commands: "Commands") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Put the jobs and print their ids."""
+    if args.bodies.count("-") > 1:
+        raise InvalidArgument("'-' twice: standard input can be read only once")
+    if args.lines and "-" not in args.bodies:
+        raise InvalidArgument("--lines: makes jobs of standard input; leave the BODY out")
     with connect(args) as queue:
         queue.use(args.tube)
         for body in _bodies(args):
@@ -79,10 +84,16 @@ def _bodies(args: argparse.Namespace) -> Iterator[bytes]:
         if text != "-":
             yield os.fsencode(text)
             continue
-        if sys.stdin.isatty():
-            tell("Type the body; Ctrl-D at the start of a line ends it.")
         if args.lines:
-            for line in sys.stdin.buffer:
+            for line in _standard_input():
                 yield line.removesuffix(b"\n").removesuffix(b"\r")
         else:
-            yield sys.stdin.buffer.read()
+            yield _standard_input().read()
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise CommandError("standard input is closed; give a BODY, or something to read")
+    if sys.stdin.isatty():
+        tell("Type the body; Ctrl-D at the start of a line ends it.")
+    return sys.stdin.buffer

@@ -6,7 +6,16 @@ import sys
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from beanrow.cli.common import add_command, connect, print_json, tell
+from beanrow.cli.common import (
+    FAILED,
+    CommandError,
+    Parser,
+    add_client_command,
+    connect,
+    is_terminal,
+    print_json,
+    tell,
+)
 from beanrow.client import Connection, Job
 from beanrow.errors import InvalidArgument, NotFound
 
@@ -33,9 +42,10 @@ QUESTION: Final = "[d]elete, [r]elease, [b]ury, or [t]ouch (more time)? "
 ANSWERS: Final = ("delete", "release", "bury", "touch")
 
 
-def add_parser(commands: "Commands") -> argparse.ArgumentParser:
+def add_parser(commands: "Commands") -> Parser:
     """Say what the command line may contain."""
-    parser = add_command(commands, "reserve", "take jobs, as a worker", DESCRIPTION, EXAMPLES)
+    summary = "take jobs, as a worker"
+    parser = add_client_command(commands, "reserve", summary, DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "-t",
         "--tube",
@@ -73,23 +83,28 @@ def run(args: argparse.Namespace) -> int:
     """Reserve, print and finish as many jobs as asked for."""
     if args.count < 1:
         raise InvalidArgument(f"--count: {args.count} is not a whole number above 0")
-    asks = sys.stdin.isatty() and sys.stderr.isatty()
+    asks = is_terminal(sys.stdin) and is_terminal(sys.stderr)
     if not (args.fate or asks) and (args.follow or args.count > 1):
         raise InvalidArgument(
             "several jobs, and no terminal to ask what becomes of them: add --delete, --release "
             "or --bury"
         )
     fate = args.fate or (None if asks else "release")
+    status = 0
     with connect(args) as queue:
         _watch_only(queue, args.tubes or ["default"])
         for _ in count() if args.follow else range(args.count):
             job = queue.reserve(args.timeout)
             if job is None:
-                tell(f"beanrow: no job for {args.timeout} s")
-                return 1
+                raise CommandError(f"no job within {args.timeout} s")
             _print_job(job, as_json=args.json)
-            _finish(job, fate)
-    return 0
+            if not _finish(job, fate):
+                tell(
+                    f"{args.prog}: the time to run of job {job.id} is over; "
+                    "the server has taken it back"
+                )
+                status = FAILED
+    return status
 
 
 def _watch_only(queue: Connection, tubes: list[str]) -> None:
@@ -120,13 +135,14 @@ def _json_body(body: bytes) -> dict[str, Any]:
         return {"body_base64": base64.b64encode(body).decode()}
 
 
-def _finish(job: Job, fate: str | None) -> None:
-    """Do with the job what was decided, or ask until the job is no longer ours."""
+def _finish(job: Job, fate: str | None) -> bool:
+    """Do with the job what was decided, or ask until that is done; tells if it was still ours."""
     try:
         while job.reserved:
             getattr(job, fate or _ask())()
     except NotFound:
-        tell(f"beanrow: the time to run of job {job.id} is over; the server has taken it back")
+        return False
+    return True
 
 
 def _ask() -> str:

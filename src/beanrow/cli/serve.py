@@ -5,19 +5,24 @@ server, and this one not before it is run.
 """
 
 import argparse
-import sys
+from typing import TYPE_CHECKING, Final
 
 import beanrow
+from beanrow.cli.common import FAILED, MISUSED, Parser, add_command, tell
 
-_DESCRIPTION = """\
+if TYPE_CHECKING:
+    from beanrow.cli.common import Commands
+
+DESCRIPTION: Final = """\
 Run a beanrow server: a work queue that every beanstalk client can use.
 
 Jobs are kept in memory. The server listens on this machine only unless -l says otherwise, and it
 has no authentication: whoever can connect can put, reserve and delete jobs.
+
+The short options are those of beanstalkd.
 """
 
-_EXAMPLES = """\
-examples:
+EXAMPLES: Final = """\
   beanrow serve                                  on 127.0.0.1:11300
   beanrow serve -p 11301 -V                      another port, and say who connects
   beanrow serve -l 127.0.0.1 -l ::1              IPv4 and IPv6
@@ -32,18 +37,9 @@ signals:
 """
 
 
-def add_parser(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> argparse.ArgumentParser:
-    """Add this command to `beanrow`; its arguments are what `run` takes."""
-    parser = subparsers.add_parser(
-        "serve",
-        help="run a server",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def add_parser(commands: "Commands") -> Parser:
+    """Say what the command line may contain."""
+    parser = add_command(commands, "serve", "run a server", DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "-l",
         "--listen",
@@ -84,7 +80,7 @@ def add_parser(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until a signal comes; returns the exit status, as all of `beanrow`'s commands do."""
+    """Serve until a signal comes."""
     from beanrow.server.config import Config, Options
     from beanrow.server.errors import ConfigError, StartError
     from beanrow.server.run import run as run_server
@@ -103,14 +99,13 @@ def run(args: argparse.Namespace) -> int:
         obsolete=tuple(args.obsolete),
     )
     try:
-        run_server(Config.from_options(options))
+        return run_server(Config.from_options(options))
     except StartError as error:
-        print(f"beanrow serve: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    return 0
+        tell(f"{args.prog}: {error}")
+        return MISUSED if isinstance(error, ConfigError) else FAILED
 
 
-def _add_journal_options(parser: argparse.ArgumentParser) -> None:
+def _add_journal_options(parser: Parser) -> None:
     journal = parser.add_argument_group(
         "journal", "Not in this version: -b is refused, and the others have no effect without it."
     )
@@ -123,7 +118,12 @@ def _add_journal_options(parser: argparse.ArgumentParser) -> None:
     journal.add_argument(
         "-F", "--never-fsync", action="store_true", help="leave that to the system"
     )
-    journal.add_argument("-s", "--segment-size", metavar="BYTES", help="the size of one file")
+    journal.add_argument(
+        "-s",
+        "--segment-size",
+        metavar="BYTES",
+        help="the size of one file (the other commands' -s, for --server, is not beanstalkd's)",
+    )
     for flag in ("-c", "-n"):
         parser.add_argument(
             flag,

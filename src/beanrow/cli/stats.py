@@ -3,8 +3,16 @@
 import argparse
 from typing import TYPE_CHECKING, Final
 
-from beanrow.cli.common import add_command, connect, print_json, stats_document
+from beanrow.cli.common import (
+    CommandError,
+    Parser,
+    add_client_command,
+    connect,
+    print_json,
+    stats_document,
+)
 from beanrow.client import Connection, Stats
+from beanrow.errors import NotFound
 
 if TYPE_CHECKING:
     from beanrow.cli.common import Commands
@@ -25,10 +33,10 @@ EXAMPLES: Final = """\
 """
 
 
-def add_parser(commands: "Commands") -> argparse.ArgumentParser:
+def add_parser(commands: "Commands") -> Parser:
     """Say what the command line may contain."""
     summary = "show the numbers of the server, a tube or a job"
-    parser = add_command(commands, "stats", summary, DESCRIPTION, EXAMPLES)
+    parser = add_client_command(commands, "stats", summary, DESCRIPTION, EXAMPLES)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("what", nargs="?", metavar="TUBE|ID", help="a tube or a job")
     what.add_argument("-t", "--tube", help="a tube, whatever it is called")
@@ -51,9 +59,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask(queue: Connection, args: argparse.Namespace) -> Stats:
     if args.tube is not None:
-        return queue.stats_tube(args.tube)
+        return _ask_tube(queue, args.tube)
     if args.what is None:
         return queue.stats()
     if args.what.isascii() and args.what.isdigit():
-        return queue.stats_job(int(args.what))
-    return queue.stats_tube(args.what)
+        return _ask_job(queue, int(args.what))
+    return _ask_tube(queue, args.what)
+
+
+def _ask_tube(queue: Connection, name: str) -> Stats:
+    try:
+        return queue.stats_tube(name)
+    except NotFound:
+        raise CommandError(f"no such tube: {name}") from None
+
+
+def _ask_job(queue: Connection, job_id: int) -> Stats:
+    try:
+        return queue.stats_job(job_id)
+    except NotFound:
+        raise CommandError(f"no such job: {job_id}") from None

@@ -4,7 +4,14 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from beanrow.cli.common import add_command, connect, print_json, print_table, stats_document
+from beanrow.cli.common import (
+    Parser,
+    add_client_command,
+    connect,
+    print_json,
+    print_table,
+    stats_document,
+)
 from beanrow.client import Connection, TubeStats
 from beanrow.errors import NotFound
 
@@ -39,10 +46,10 @@ HEADINGS: Final = (
 )
 
 
-def add_parser(commands: "Commands") -> argparse.ArgumentParser:
+def add_parser(commands: "Commands") -> Parser:
     """Say what the command line may contain."""
     summary = "list the tubes with their jobs by state"
-    return add_command(commands, "tubes", summary, DESCRIPTION, EXAMPLES)
+    return add_client_command(commands, "tubes", summary, DESCRIPTION, EXAMPLES)
 
 
 def run(args: argparse.Namespace) -> int:

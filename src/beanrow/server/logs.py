@@ -2,7 +2,8 @@
 
 A line is written to stderr in one system call and nothing is buffered, so lines never mix, the
 last ones of a process are not lost, and a signal handler may log in the middle of another line's
-making. Times are UTC.
+making. Times are UTC. Once nobody reads them, or the disk is full, lines are lost: that is no
+reason to end a server, or to end it with another status.
 """
 
 import json
@@ -57,10 +58,18 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record) + "\n"
-            _write_all(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
         except Exception:  # noqa: BLE001
             # As every handler of the standard library: no logging may end the server.
             self.handleError(record)
+            return
+        if sys.stderr is None:  # it was closed before the start
+            return
+        try:
+            _write_all(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
+        except OSError:
+            # Where else to say it? `handleError` would leave its words in the buffer of stderr,
+            # and as Python cannot write them at exit either, it would change the exit status.
+            return
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -15,7 +15,8 @@ from beanrow.server.server import Server
 
 log = logging.getLogger("beanrow.server")
 
-#: What shells make of a process that ended by SIGINT.
+#: What shells make of a process that ended by SIGINT. (The command line has the same for commands
+#: of clients, which must not import the server, as the server must not import it.)
 INTERRUPTED: Final = 128 + signal.SIGINT
 
 

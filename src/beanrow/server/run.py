@@ -7,6 +7,7 @@ import platform
 import beanrow
 from beanrow.server import logs, process
 from beanrow.server.config import Config
+from beanrow.server.errors import StartError
 from beanrow.server.listeners import Listeners
 from beanrow.server.server import Server
 from beanrow.server.systemd import Notifier, take_sockets
@@ -14,13 +15,26 @@ from beanrow.server.systemd import Notifier, take_sockets
 log = logging.getLogger("beanrow.server")
 
 
-def run(config: Config) -> None:
-    """Serve until a signal stops it, cleanly.
+def run(config: Config) -> int:
+    """Serve until a signal stops it, and return the exit status: 0, or 1 if a defect ended it.
 
     Raises `beanrow.server.errors.StartError` when it cannot start. Changes the process for good:
     its signals, its limits, its user.
     """
     logs.configure(config.log_format, config.verbosity)
+    try:
+        _serve(config)
+    except StartError:
+        raise
+    except Exception as error:
+        # Where the log goes, and in its format, is where whoever runs servers will look.
+        log.critical("ended by a defect: %r", error, exc_info=True)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+def _serve(config: Config) -> None:
     for note in config.notes:
         log.warning("%s", note)
     notifier = Notifier(os.environ)
@@ -43,7 +57,6 @@ def run(config: Config) -> None:
             server.run()
         finally:
             process.forget_wakeups()
-    log.info("stopped")
 
 
 def _listeners(config: Config) -> Listeners:
