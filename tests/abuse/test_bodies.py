@@ -90,3 +90,22 @@ def test_a_body_that_memory_cannot_hold(running: Running) -> None:
             assert ask(client, put(b"x")).startswith(b"INSERTED ")
             assert ask(client, put(b"x" * MIB)).startswith(b"INSERTED ")
         is_back_to_normal(server)
+
+
+def test_a_reply_that_memory_cannot_hold_ends_only_its_client() -> None:
+    body_bytes = 80 * MIB
+    with running_beanrow("-z", str(LARGEST_MAX_BYTES)) as server, ExitStack() as stack:
+        with server.connect(timeout_s=30.0) as client:
+            assert ask(client, put(b"x" * body_bytes)) == b"INSERTED 1\r\n"
+        limit = address_space_bytes(server) + 300 * MIB
+        resource.prlimit(server.pid, resource.RLIMIT_AS, (limit, limit))
+        greedy = [stack.enter_context(server.connect(timeout_s=30.0)) for _ in range(12)]
+        for client in greedy:
+            client.sendall(b"peek 1\r\n")
+        normal_cycle(server)
+        # Some get their reply, the others are closed; the job is still there.
+        stack.close()
+        with server.connect(timeout_s=30.0) as client:
+            reply = ask(client, b"peek 1\r\n", b"x\r\n")
+            assert reply.startswith(b"FOUND 1 %d\r\n" % body_bytes)
+        is_back_to_normal(server)

@@ -57,13 +57,14 @@ class Server:
         max_job_bytes: int = DEFAULT_MAX_JOB_BYTES,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         clock: Callable[[], int] = steady_clock.now_ns,
+        loop: Loop | None = None,
     ) -> None:
         self._clock = clock
         self._max_job_bytes = max_job_bytes
         self._engine = Engine()
         facts = ServerFacts(max_job_bytes, segment_bytes, clock())
         self._dispatcher = Dispatcher(self._engine, facts)
-        self._loop = Loop()
+        self._loop = Loop() if loop is None else loop
         self._acceptor = Acceptor(self._loop, listeners)
         self._connections: dict[int, Connection] = {}
         self._by_session: dict[int, Connection] = {}

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, NS_PER_S
+from beanrow.server.loop import Loop
 from beanrow.server.server import Server
 
 PATIENCE_S: Final = 5.0
@@ -128,7 +129,13 @@ class Client:
 class Serving:
     """A running server and those connected to it."""
 
-    def __init__(self, *, max_job_bytes: int = DEFAULT_MAX_JOB_BYTES, listeners: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        max_job_bytes: int = DEFAULT_MAX_JOB_BYTES,
+        listeners: int = 1,
+        loop: Loop | None = None,
+    ) -> None:
         self.clock = VirtualClock()
         sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(listeners)]
         for sock in sockets:
@@ -136,7 +143,7 @@ class Serving:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         self.addresses = [sock.getsockname() for sock in sockets]
-        self.server = Server(sockets, max_job_bytes=max_job_bytes, clock=self.clock)
+        self.server = Server(sockets, max_job_bytes=max_job_bytes, clock=self.clock, loop=loop)
         self._failure: BaseException | None = None
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True)
