@@ -101,6 +101,8 @@ class Server:
 
     def _tick(self) -> None:
         events = self._loop.wait(self._timeout_ns())
+        if self._stopping:
+            return
         now_ns = self._clock()
         self._dispatcher.now_ns = now_ns
         self._engine.tick(now_ns)
