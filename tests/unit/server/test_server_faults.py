@@ -103,6 +103,7 @@ def test_a_client_that_can_not_be_watched_is_turned_away(
         first.ask(b"list-tube-used\r\n", b"USING default\r\n")
         with caplog.at_level(logging.WARNING):
             serving.connect().expect_end()
+            serving.nudge()
         assert "no room for more clients: No space left on device" in caplog.text
         first.close()
         serving.nudge()
