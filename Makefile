@@ -11,9 +11,10 @@ ARGS ?=
 help:  ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-# beanrow needs nothing but Python, so it is run straight from the source.
+# beanrow needs nothing but Python, so it is run straight from the source; by exec, so that no shell
+# is left for Ctrl-C to end with a complaint of make.
 run:  ## serve on 127.0.0.1:11300 (ARGS="--help" tells more)
-	PYTHONPATH=src $(PYTHON) -m beanrow serve $(ARGS)
+	exec env PYTHONPATH=src $(PYTHON) -m beanrow serve $(ARGS)
 
 venv: $(VENV)/.complete  ## make .venv, with beanrow (editable), the tests' needs and the linters
 
@@ -36,6 +37,7 @@ bench: venv peers  ## measure beanrow beside beanstalkd
 	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 clean:  ## remove all that the other words have made
-	rm -rf $(VENV) .peers tests/clients/npm/node_modules build dist src/*.egg-info
+	rm -rf $(VENV) .peers tests/clients/npm/node_modules benchmarks/.build
+	rm -rf build dist src/*.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

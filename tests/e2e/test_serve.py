@@ -336,6 +336,23 @@ class TestSignals:
             assert "SIGTERM: stopping" in server.messages()
 
 
+class TestMake:
+    def test_ctrl_c_at_make_run_is_a_clean_stop(self) -> None:
+        if shutil.which("make") is None:
+            pytest.skip("make is not installed")
+        command = ("make", "-s", "run", f"PYTHON={sys.executable}", "ARGS=-p 0")
+        folder = Path(__file__).parents[2]
+        with subprocess.Popen(
+            command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            assert process.stderr is not None
+            while " serves on " not in process.stderr.readline():
+                assert process.poll() is None
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            rest = process.communicate(timeout=TIMEOUT_S)[1]
+        assert rest.endswith(" stopped\n")
+
+
 class TestProcess:
     def test_the_limit_of_open_files_is_raised(self) -> None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
