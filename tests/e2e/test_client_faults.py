@@ -1,10 +1,12 @@
 """The client when the other side misbehaves: it says so, and never reads another's reply."""
 
+import math
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -156,8 +158,20 @@ def test_a_server_too_busy_to_accept_is_given_up() -> None:
             Connection(port=port, connect_timeout=0.2)
 
 
-def test_a_time_out_of_nothing_is_refused() -> None:
-    with pytest.raises(beanrow.InvalidArgument, match="connect_timeout: 0"):
-        Connection(connect_timeout=0)
-    with pytest.raises(beanrow.InvalidArgument, match="io_timeout: -1"):
-        Connection(io_timeout=-1)
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, "5"])
+def test_a_time_out_that_is_none_is_refused(timeout: Any) -> None:
+    with pytest.raises(beanrow.InvalidArgument, match=f"connect_timeout: {timeout!r}"):
+        Connection(connect_timeout=timeout)
+    with pytest.raises(beanrow.InvalidArgument, match=f"io_timeout: {timeout!r}"):
+        Connection(io_timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [1e10, math.inf, 2**64])
+def test_a_time_out_beyond_all_counting_is_none(timeout: float) -> None:
+    behave = answering(b"USING a\r\n", b"TIMED_OUT\r\n")
+    with (
+        misbehaving(behave) as port,
+        Connection(port=port, connect_timeout=timeout, io_timeout=timeout) as queue,
+    ):
+        assert queue.using() == "a"
+        assert queue.reserve(timeout=1) is None

@@ -47,9 +47,8 @@ class Stream:
     def __init__(
         self, address: Address, connect_timeout_s: float | None, io_timeout_s: float | None
     ) -> None:
-        for name, timeout_s in (("connect", connect_timeout_s), ("io", io_timeout_s)):
-            if timeout_s is not None and not timeout_s > 0:
-                raise InvalidArgument(f"{name}_timeout: {timeout_s!r} is neither above 0 nor None")
+        _check_timeout("connect_timeout", connect_timeout_s)
+        _check_timeout("io_timeout", io_timeout_s)
         self.address = address
         self._io_timeout_s = io_timeout_s
         self._reader = ResponseReader()
@@ -145,9 +144,10 @@ class Stream:
         return data
 
     def _set_timeout(self, timeout_s: float | None) -> None:
-        if timeout_s is not None and timeout_s > MAX_SOCKET_TIMEOUT_S:
-            timeout_s = None
-        self._socket.settimeout(timeout_s)
+        # Setting it is a system call, reading it is none.
+        timeout_s = _bounded(timeout_s)
+        if timeout_s != self._socket.gettimeout():
+            self._socket.settimeout(timeout_s)
 
     def _timed_out(self, request: Request[Result], error: TimeoutError) -> IOTimeout:
         return IOTimeout(
@@ -156,7 +156,19 @@ class Stream:
         )
 
 
+def _check_timeout(name: str, timeout_s: object) -> None:
+    if timeout_s is None or (isinstance(timeout_s, int | float) and timeout_s > 0):
+        return
+    raise InvalidArgument(f"{name}: {timeout_s!r} is neither above 0 nor None")
+
+
+def _bounded(timeout_s: float | None) -> float | None:
+    """What a socket can count, or None, for ever, instead of more than that."""
+    return None if timeout_s is None or timeout_s > MAX_SOCKET_TIMEOUT_S else timeout_s
+
+
 def _connect(address: Address, timeout_s: float | None) -> socket.socket:
+    timeout_s = _bounded(timeout_s)
     try:
         if isinstance(address, UnixAddress):
             return _connect_unix(address, timeout_s)
