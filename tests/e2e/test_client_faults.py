@@ -71,6 +71,20 @@ def test_a_body_without_end_ends_the_connection() -> None:
         assert queue.closed
 
 
+@pytest.mark.parametrize("document", [b"---\n", b"nonsense\n", b"---\nid: high\n"])
+@pytest.mark.parametrize(
+    "ask", [Connection.stats, lambda queue: queue.stats_tube("a"), lambda queue: queue.stats_job(1)]
+)
+def test_stats_that_make_no_sense_end_the_connection(
+    ask: Callable[[Connection], object], document: bytes
+) -> None:
+    reply = b"OK %d\r\n%b\r\n" % (len(document), document)
+    with misbehaving(answering(reply)) as port, Connection(port=port) as queue:
+        with pytest.raises(beanrow.ProtocolError):
+            ask(queue)
+        assert queue.closed
+
+
 @pytest.mark.parametrize("reply", [b"", b"USING a", b"USING a\r"])
 def test_a_server_that_falls_silent_is_given_up(reply: bytes) -> None:
     behave = answering(reply)

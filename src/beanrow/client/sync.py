@@ -167,15 +167,15 @@ class Connection:
 
     def stats(self) -> ServerStats:
         """Ask for the numbers of the server."""
-        return ServerStats.from_document(self._call(requests.stats()))
+        return self._call(requests.stats().then(ServerStats.from_document))
 
     def stats_tube(self, tube: str) -> TubeStats:
         """Ask for the numbers of a tube. Raises NotFound."""
-        return TubeStats.from_document(self._call(requests.stats_tube(tube)))
+        return self._call(requests.stats_tube(tube).then(TubeStats.from_document))
 
     def stats_job(self, job: int | Job) -> JobStats:
         """Ask for the state and the numbers of a job. Raises NotFound."""
-        return JobStats.from_document(self._call(requests.stats_job(_id(job))))
+        return self._call(requests.stats_job(_id(job)).then(JobStats.from_document))
 
     # The end.
 

@@ -49,6 +49,18 @@ class Request(Generic[Result_co]):
     #: How long the server may wait for a job before it answers, in seconds; None: for ever.
     server_may_wait_s: int | None = 0
 
+    def then(self, refine: Callable[[Result_co], Result]) -> "Request[Result]":
+        """Make the same request, with what `refine` makes of the result as its result.
+
+        If that raises ProtocolError, it is the reply that made no sense, as in `result`.
+        """
+
+        def refined(make_result: Callable[[Response], Result_co]) -> Callable[[Response], Result]:
+            return lambda response: refine(make_result(response))
+
+        expected = {word: refined(make_result) for word, make_result in self.expected.items()}
+        return Request(self.line, expected, self.body, self.job_id, self.server_may_wait_s)
+
     def encode(self) -> bytes:
         """Make the bytes to send."""
         line = self.line.encode("ascii") + CRLF
