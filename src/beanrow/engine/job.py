@@ -22,7 +22,8 @@ GONE: Final = 4
 STATE_NAMES: Final = ("ready", "delayed", "reserved", "buried", "gone")
 
 #: What may happen to a job: event -> state it is found in -> states it can be left in.
-#: An event that finds a job in any other state answers NOT_FOUND and changes nothing.
+#: An event that finds a job in any other state answers NOT_FOUND and changes nothing. The engine
+#: takes from it what can be kicked and reserved by id; the tests hold all its verbs to it.
 #: RESERVED stands for "reserved by the session that asks", for everyone else it is not found.
 TRANSITIONS: Final[dict[str, dict[int, tuple[int, ...]]]] = {
     # a producer's verbs

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from beanrow.protocol.limits import MAX_U32, MAX_U64, TUBE_NAME
+from beanrow.protocol.limits import MAX_U32, MAX_U64, TUBE_NAME, TUBE_NAME_BYTES
 from beanrow.protocol.replies import BAD_FORMAT, UNKNOWN_COMMAND
 
 PUT: Final = 0
@@ -106,7 +106,7 @@ _NUMBER = rb" *([0-9]+)"
 _TWO_NUMBERS: Final = re.compile(_NUMBER + b" " + _NUMBER)
 _THREE_NUMBERS: Final = re.compile(b" ".join([_NUMBER] * 3))
 _FOUR_NUMBERS: Final = re.compile(b" ".join([_NUMBER] * 4) + b"(.*)", re.DOTALL)
-_NAME_AND_NUMBER: Final = re.compile(rb" *([A-Za-z0-9\-+/;.$_()]+) " + _NUMBER)
+_NAME_AND_NUMBER: Final = re.compile(b" *(%b+) " % TUBE_NAME_BYTES + _NUMBER)
 _LAX_NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 

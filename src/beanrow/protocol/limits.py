@@ -1,4 +1,4 @@
-"""The constants of the wire: every bound that the protocol states or beanstalkd enforces."""
+"""The constants of the wire: what the protocol states, beanstalkd enforces, or stats tells."""
 
 import re
 from typing import Final
@@ -11,8 +11,11 @@ MAX_LINE_BYTES: Final = 224
 #: The longest name of a tube.
 MAX_TUBE_NAME_BYTES: Final = 200
 
-#: A name that a tube may have: no leading hyphen, and only these characters.
-TUBE_NAME: Final = re.compile(rb"[A-Za-z0-9+/;.$_()][A-Za-z0-9\-+/;.$_()]{0,199}")
+#: The bytes that the name of a tube is made of, as a class of a regular expression.
+TUBE_NAME_BYTES: Final = rb"[A-Za-z0-9\-+/;.$_()]"
+
+#: A name that a tube may have.
+TUBE_NAME: Final = re.compile(rb"(?!-)%b{1,%d}" % (TUBE_NAME_BYTES, MAX_TUBE_NAME_BYTES))
 
 MAX_U32: Final = 2**32 - 1
 MAX_U64: Final = 2**64 - 1

@@ -275,6 +275,8 @@ class Server:
                 self._acceptor.wait_for_room(error, self._dispatcher.now_ns)
 
     def _close(self, connection: Connection, why: str) -> None:
+        if connection.is_closed:
+            return
         self._loop.remove(connection.fd)
         self._forget(connection, why)
         self._acceptor.start()
