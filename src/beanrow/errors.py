@@ -3,6 +3,7 @@
     BeanrowError
     ├── InvalidArgument       refused here, before anything was sent; also a ValueError
     ├── CodecError            a body that the codec cannot encode or decode; also a ValueError
+    ├── ConnectionShared      two threads or processes speak on one; also a RuntimeError
     ├── ProtocolError         a reply that cannot be understood
     ├── ConnectionProblem     the way to the server; also an OSError
     │   ├── ConnectionFailed  it could not be opened
@@ -36,6 +37,13 @@ class CodecError(BeanrowError, ValueError):
     """The connection's codec cannot encode or decode this body."""
 
 
+class ConnectionShared(BeanrowError, RuntimeError):
+    """Another thread is using the connection, or it was opened before a fork; nothing was sent.
+
+    Give each thread and each process a connection of its own.
+    """
+
+
 class ProtocolError(BeanrowError):
     """The server's reply is no beanstalk reply, or none that this command can have."""
 
@@ -49,11 +57,17 @@ class ConnectionFailed(ConnectionProblem, ConnectionError):
 
 
 class ConnectionLost(ConnectionProblem, ConnectionError):
-    """The connection ended during a command, which the server may or may not have executed."""
+    """The connection ended during a command, which the server may or may not have executed.
+
+    The message says "not sent" if it had ended before, and so nothing was executed.
+    """
 
 
 class ConnectionClosed(ConnectionProblem, ConnectionError):
-    """The connection was closed, or broken by an earlier error; nothing was sent."""
+    """The connection was closed, or broken by an earlier error; nothing was sent.
+
+    If another thread closed it "meanwhile", the command may have been executed.
+    """
 
 
 class IOTimeout(ConnectionProblem, TimeoutError):

@@ -3,6 +3,7 @@
 import math
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,6 +83,37 @@ def test_stats_that_make_no_sense_end_the_connection(
     with misbehaving(answering(reply)) as port, Connection(port=port) as queue:
         with pytest.raises(beanrow.ProtocolError):
             ask(queue)
+        assert queue.closed
+
+
+def test_what_comes_unasked_is_no_answer() -> None:
+    def behave(accepted: socket.socket) -> None:
+        accepted.sendall(b"INSERTED 99\r\n")
+        sent.set()
+        received.append(accepted.recv(100))
+
+    sent, received = threading.Event(), list[bytes]()
+    with misbehaving(behave) as port, Connection(port=port) as queue:
+        sent.wait()
+        with pytest.raises(beanrow.ProtocolError, match=r"^put .*: not sent, .* spoke unasked"):
+            queue.put("a")
+        assert queue.closed
+    assert received == [b""]
+
+
+@pytest.mark.parametrize("abruptly", [False, True])
+def test_a_connection_that_has_ended_is_noticed_before_a_put(abruptly: bool) -> None:
+    def behave(accepted: socket.socket) -> None:
+        if abruptly:
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        ended.set()
+
+    ended = threading.Event()
+    with misbehaving(behave) as port, Connection(port=port) as queue:
+        ended.wait()
+        with pytest.raises(beanrow.ConnectionLost, match=r"^put .*: not sent, since "):
+            queue.put("a")
         assert queue.closed
 
 

@@ -12,6 +12,7 @@ from beanrow import errors
     [
         (errors.InvalidArgument, ValueError),
         (errors.CodecError, ValueError),
+        (errors.ConnectionShared, RuntimeError),
         (errors.ConnectionFailed, ConnectionError),
         (errors.ConnectionLost, ConnectionError),
         (errors.ConnectionClosed, ConnectionError),

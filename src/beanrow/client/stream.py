@@ -2,10 +2,15 @@
 
 The rule: once an exchange ends in anything but a whole reply to it, be it a time-out, a closed
 socket, garbage, or Ctrl-C in the middle, nothing more is sent. The reply may still arrive, and
-would be taken for the answer to the next command.
+would be taken for the answer to the next command. For the same reason nothing is sent when bytes
+have come unasked, or while another thread or process speaks on the same connection.
 """
 
+import contextlib
+import os
+import select
 import socket
+import threading
 from typing import Final, TypeVar
 
 from beanrow.client.address import Address, UnixAddress
@@ -14,6 +19,7 @@ from beanrow.errors import (
     ConnectionClosed,
     ConnectionFailed,
     ConnectionLost,
+    ConnectionShared,
     InvalidArgument,
     IOTimeout,
     ProtocolError,
@@ -53,7 +59,11 @@ class Stream:
         self._io_timeout_s = io_timeout_s
         self._reader = ResponseReader()
         self._ended_by: str | None = None
+        self._owner_pid = os.getpid()
+        self._speaking = threading.Lock()  # held during an exchange, and never waited for
         self._socket = _connect(address, connect_timeout_s)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
 
     @property
     def open(self) -> bool:
@@ -66,26 +76,30 @@ class Stream:
         Raises the ReplyError of a refusal, after which the stream is as good as before; and
         ProtocolError, ConnectionLost or IOTimeout, after which it is closed.
         """
-        if self._ended_by is not None:
-            raise ConnectionClosed(
-                f"{request.line}: not sent, since the connection to {self.address} "
-                f"{self._ended_by}; open a new one"
-            )
+        self._begin(request)
         try:
+            self._expect_silence(request)
             self._send(request)
             return request.result(self._receive(request))
         except ReplyError:
             raise
         except BaseException as error:
+            if self._ended_by is not None and isinstance(error, ConnectionLost):
+                raise ConnectionClosed(
+                    f"{request.line}: the connection to {self.address} {self._ended_by} meanwhile"
+                ) from error
             reason = str(error) if isinstance(error, BeanrowError) else type(error).__name__
             self.close(f"was given up after an error ({reason})")
             raise
+        finally:
+            self._end()
 
     def quit(self) -> None:
         """Say good-bye, wait until the server has closed the connection, and close it."""
         if not self.open:
             return
         request: Request[None] = Request("quit", {})  # it has no answer
+        self._begin(request)
         try:
             self._send(request)
             self._set_timeout(self._io_timeout_s)
@@ -97,12 +111,62 @@ class Stream:
             pass  # a server in a hurry; the connection has ended, which is all that was wanted
         finally:
             self.close()
+            self._end()
 
     def close(self, ended_by: str = "was closed") -> None:
-        """Close the socket; closing it twice is fine."""
-        if self._ended_by is None:
-            self._ended_by = ended_by
+        """Close the socket; closing it twice is fine, and so is closing it in another thread.
+
+        An exchange under way then ends in ConnectionClosed.
+        """
+        if self._ended_by is not None:
+            return
+        self._ended_by = ended_by
+        if os.getpid() != self._owner_pid:
+            self._socket.close()  # this copy; the connection belongs to the parent, and goes on
+            return
+        with contextlib.suppress(OSError):  # the server was faster
+            self._socket.shutdown(socket.SHUT_RDWR)  # which wakes an exchange; close does not
+        if not self._speaking.locked():
             self._socket.close()
+
+    def _begin(self, request: Request[Result]) -> None:
+        """Make sure that nobody else speaks; `_end` lets others again."""
+        if self._ended_by is not None:
+            raise ConnectionClosed(
+                f"{request.line}: not sent, since the connection to {self.address} "
+                f"{self._ended_by}; open a new one"
+            )
+        if os.getpid() != self._owner_pid:
+            raise ConnectionShared(
+                f"{request.line}: not sent, since the connection to {self.address} belongs to "
+                f"process {self._owner_pid}, and this is another; open one in each process"
+            )
+        if not self._speaking.acquire(blocking=False):
+            raise ConnectionShared(
+                f"{request.line}: not sent, since another command is under way on the connection "
+                f"to {self.address}; open a connection for each thread"
+            )
+
+    def _end(self) -> None:
+        self._speaking.release()
+        if self._ended_by is not None:  # whoever closed left the socket to the exchange
+            self._socket.close()
+
+    def _expect_silence(self, request: Request[Result]) -> None:
+        """Refuse to take what came since the last exchange for the answer to this one."""
+        if not self._poll.poll(0):
+            return
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except OSError as error:
+            raise ConnectionLost(
+                f"{request.line}: not sent, since the connection to {self.address} ended: {error}"
+            ) from error
+        if not data:
+            raise ConnectionLost(
+                f"{request.line}: not sent, since {self.address} has closed the connection"
+            )
+        raise ProtocolError(f"{request.line}: not sent, since {self.address} spoke unasked")
 
     def _send(self, request: Request[Result]) -> None:
         data = memoryview(request.encode())
