@@ -83,6 +83,8 @@ def test_a_lost_job_is_told_by_the_command_that_missed_it(
 ) -> None:
     queue.put("a", ttr=1)
     job = reserved(queue)
+    time.sleep(1.1)
+    queue.using()  # beanstalkd may miss the end of a ttr until the client says something
     with Connection(either_server.host, either_server.port) as other:
         reserved(other, timeout=5).delete()
     with pytest.raises(beanrow.NotFound, match=f"^{verb} 1: NOT_FOUND") as caught:
