@@ -11,6 +11,7 @@ import pytest
 import beanrow
 from beanrow import Connection, Job
 from beanrow.client.stream import KEEPALIVE_IDLE_S
+from beanrow.client.sync import DEADLINE_QUESTIONS
 from tests.peers import RunningServer, running_beanrow
 
 
@@ -247,6 +248,38 @@ def test_deadline_soon_names_those_that_are_meant(queue: Connection) -> None:
     with pytest.raises(beanrow.DeadlineSoon) as caught:
         queue.reserve(timeout=5)
     assert caught.value.job_ids == (ids[1], ids[3])
+
+
+def test_deadline_soon_asks_about_the_oldest_only(queue: Connection) -> None:
+    calm = [queue.put("a", ttr=60) for _ in range(DEADLINE_QUESTIONS + 10)]
+    soon = queue.put("a", ttr=2)
+    for job_id in (*calm, soon):
+        queue.reserve_job(job_id)
+    with pytest.raises(beanrow.DeadlineSoon) as caught:
+        queue.reserve(timeout=5)
+    assert caught.value.job_ids == ()
+    assert queue.stats().cmd_stats_job == DEADLINE_QUESTIONS
+    for job_id in calm[:20]:
+        queue.touch(job_id)
+    with pytest.raises(beanrow.DeadlineSoon) as caught:
+        queue.reserve(timeout=5)
+    assert caught.value.job_ids == (soon,)
+
+
+def test_deadline_soon_asks_about_no_lost_job_again(
+    queue: Connection, either_server: RunningServer
+) -> None:
+    ids = [queue.put("a", ttr=ttr) for ttr in (1, 1, 4)]
+    for job_id in ids:
+        queue.reserve_job(job_id)
+    with Connection(either_server.host, either_server.port) as other:
+        reserved(other, timeout=5).delete()
+        reserved(other, timeout=5).bury()
+    for asked in (3, 3):
+        with pytest.raises(beanrow.DeadlineSoon) as caught:
+            queue.reserve(timeout=5)
+        assert caught.value.job_ids == (ids[2],)
+        assert queue.stats().cmd_stats_job == asked + 1  # and bury has asked for its priority
 
 
 def test_a_refusal_leaves_the_connection_as_it_was(queue: Connection) -> None:

@@ -4,8 +4,9 @@ What commands look like on the wire is `protocol.requests`, how bytes travel is 
 what is left, which is little.
 """
 
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 from beanrow.client.address import parse_address
 from beanrow.client.codec import Codec, encode_body, find_codec
@@ -16,6 +17,9 @@ from beanrow.errors import Buried, DeadlineSoon, NotFound
 from beanrow.protocol import requests
 from beanrow.protocol.limits import DEFAULT_PORT
 from beanrow.protocol.requests import DEFAULT_PRIORITY, DEFAULT_TTR_S, JobFound, Request
+
+#: How many jobs are asked about, one after the other, when one of them has less than a second left.
+DEADLINE_QUESTIONS: Final = 32
 
 
 class Connection:
@@ -49,7 +53,8 @@ class Connection:
         self._codec = find_codec(codec)
         self._stream = Stream(parse_address(host, port), connect_timeout, io_timeout)
         self._call = self._stream.exchange
-        self._reserved: set[int] = set()  # some of them may have timed out unnoticed
+        # Ids, those first whose time to run began first; some may have timed out unnoticed.
+        self._reserved: dict[int, None] = {}
 
     # Producers.
 
@@ -98,7 +103,8 @@ class Connection:
         """Reserve the most urgent job of the watched tubes, waiting until there is one.
 
         Returns None when there was none for `timeout` seconds. Raises DeadlineSoon when a job
-        reserved before has less than a second left.
+        reserved before has less than a second left; of many jobs only those reserved or touched
+        the longest ago are asked about.
         """
         try:
             found = self._call(requests.reserve(timeout))
@@ -127,6 +133,7 @@ class Connection:
     def touch(self, job: int | Job) -> None:
         """Let the time to run of a reserved job begin anew. Raises NotFound if it is over."""
         self._call(requests.touch(_id(job)))
+        self._remember(_id(job))
 
     # Maintainers.
 
@@ -213,7 +220,7 @@ class Connection:
 
     def _job(self, found: JobFound, *, reserved: bool) -> Job:
         if reserved:
-            self._reserved.add(found.id)
+            self._remember(found.id)
         return Job(self, self._codec, found, reserved=reserved)
 
     def _peeked(self, request: Request[JobFound | None]) -> Job | None:
@@ -229,8 +236,12 @@ class Connection:
             raise
         self._forget(job)
 
+    def _remember(self, job_id: int) -> None:
+        self._reserved.pop(job_id, None)
+        self._reserved[job_id] = None  # as the last one
+
     def _forget(self, job: int | Job) -> None:
-        self._reserved.discard(_id(job))
+        self._reserved.pop(_id(job), None)
         if isinstance(job, Job):
             job.reserved = False
 
@@ -253,14 +264,18 @@ class Connection:
         """
         if len(self._reserved) == 1:
             return tuple(self._reserved)
-        return tuple(filter(self._is_near_deadline, sorted(self._reserved)))
+        oldest = list(islice(self._reserved, DEADLINE_QUESTIONS))
+        return tuple(filter(self._is_near_deadline, sorted(oldest)))
 
     def _is_near_deadline(self, job_id: int) -> bool:
         try:
             stats = self.stats_job(job_id)
         except NotFound:
+            stats = None
+        if stats is None or stats.state != "reserved":
+            self._forget(job_id)  # its time to run ended unnoticed
             return False
-        return stats.state == "reserved" and stats.time_left == 0
+        return stats.time_left == 0
 
 
 def _id(job: int | Job) -> int:
