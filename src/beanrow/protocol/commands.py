@@ -190,7 +190,7 @@ def _put(verb: int, text: bytes) -> Command:
 
 
 # Producers repeat themselves: same priority, delay and ttr, and bodies of much the same size. With
-# the last lines known, a put is read in 1.1 µs instead of 1.9; one never seen takes 2.2.
+# the last lines known, a put is read in three fifths of the time; a new one takes a sixth more.
 @lru_cache(maxsize=1024)
 def _put_numbers(text: bytes) -> tuple[int, int, int, int, bytes] | None:
     match = _FOUR_NUMBERS.fullmatch(text)

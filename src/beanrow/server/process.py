@@ -36,9 +36,9 @@ def raise_descriptor_limit() -> int:
 def stop_cycle_collector() -> None:
     """Leave memory to reference counts alone, for good.
 
-    A collection walks over all jobs: a quarter of a second for a million of them, in which no
-    client is served, and it would find nothing. Jobs, tubes, sessions and connections are let go
-    one by one, and nothing of a served command refers to itself; a test holds that.
+    A collection walks over all jobs, while no client is served, and it would find nothing. Jobs,
+    tubes, sessions and connections are let go one by one, and nothing of a served command refers
+    to itself; a test holds that.
     """
     gc.collect()
     gc.freeze()
