@@ -1,9 +1,12 @@
 """Clients that send without reading: the server stops reading from them, and from nobody else."""
 
+import contextlib
 import select
+import selectors
 import socket
 import threading
 import time
+from typing import cast
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.abuse.observe import (
     ask,
     is_back_to_normal,
     normal_cycle,
+    read_until,
     resident_bytes,
     stat,
 )
@@ -116,4 +120,32 @@ def test_eight_floods_at_once() -> None:
         assert resident_bytes(server) - before_bytes < 24 * MIB
         for client in clients:
             client.close()
+        is_back_to_normal(server)
+
+
+def test_who_waits_beside_many_busy_clients_is_warned_in_time() -> None:
+    """Deadlines are kept however much others send, and however fast they read."""
+    with running_beanrow() as server, selectors.DefaultSelector() as selector:
+        touches = b"touch 1\r\n" * 3_600
+        for _ in range(200):
+            client = server.connect()
+            client.setblocking(False)
+            selector.register(client, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        with server.connect() as worker:
+            ask(worker, b"put 0 0 3 1\r\nx\r\n")
+            ask(worker, b"reserve\r\n", b"x\r\n")
+            worker.sendall(b"reserve\r\n")
+            give_up_at_s = time.monotonic() + 10.0
+            while time.monotonic() < give_up_at_s and not select.select([worker], [], [], 0)[0]:
+                for key, ready in selector.select(0.1):
+                    busy = cast("socket.socket", key.fileobj)
+                    with contextlib.suppress(BlockingIOError):
+                        if ready & selectors.EVENT_READ:
+                            busy.recv(MIB)
+                        if ready & selectors.EVENT_WRITE:
+                            busy.send(touches)
+            assert read_until(worker) == b"DEADLINE_SOON\r\n"
+            assert ask(worker, b"delete 1\r\n") == b"DELETED\r\n"
+        for key in list(selector.get_map().values()):
+            cast("socket.socket", key.fileobj).close()
         is_back_to_normal(server)
