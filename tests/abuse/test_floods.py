@@ -145,6 +145,7 @@ def test_who_waits_beside_many_busy_clients_is_warned_in_time() -> None:
                         if ready & selectors.EVENT_WRITE:
                             busy.send(touches)
             assert read_until(worker) == b"DEADLINE_SOON\r\n"
+            assert ask(worker, b"touch 1\r\n") == b"TOUCHED\r\n", "the warning came too late"
             assert ask(worker, b"delete 1\r\n") == b"DELETED\r\n"
         for key in list(selector.get_map().values()):
             cast("socket.socket", key.fileobj).close()
