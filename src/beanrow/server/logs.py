@@ -2,13 +2,18 @@
 
 A line is written to stderr in one system call and nothing is buffered, so lines never mix, the
 last ones of a process are not lost, and a signal handler may log in the middle of another line's
-making. Times are UTC. Once nobody reads them, or the disk is full, lines are lost: that is no
-reason to end a server, or to end it with another status.
+making. Times are UTC.
+
+A server does not wait for whoever reads its log. A line that a full pipe has no room for is
+dropped, and when there is room again a line says how many were. Once nobody reads them any more,
+or the disk is full, lines are lost: that is no reason to end a server, or to end it with another
+status.
 """
 
 import json
 import logging
 import os
+import select
 import sys
 from datetime import UTC, datetime
 
@@ -55,9 +60,14 @@ class JSONFormatter(logging.Formatter):
 
 
 class _StderrHandler(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self._dropped = 0
+        self._torn = False  # whether what was written last lacks its end
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = self.format(record) + "\n"
+            line = self.format(record)
         except Exception:  # noqa: BLE001
             # As every handler of the standard library: no logging may end the server.
             self.handleError(record)
@@ -65,16 +75,45 @@ class _StderrHandler(logging.Handler):
         if sys.stderr is None:  # it was closed before the start
             return
         try:
-            _write_all(sys.stderr.fileno(), line.encode(errors="backslashreplace"))
+            if not (self._tell_of_dropped() and self._write(line)):
+                self._dropped += 1
         except OSError:
             # Where else to say it? `handleError` would leave its words in the buffer of stderr,
             # and as Python cannot write them at exit either, it would change the exit status.
             return
 
+    def _tell_of_dropped(self) -> bool:
+        """Whether there is nothing left to tell about dropped lines."""
+        if not self._dropped:
+            return True
+        told = logging.makeLogRecord(
+            {
+                "name": "beanrow.server",
+                "levelno": logging.WARNING,
+                "levelname": "WARNING",
+                "msg": "lines missing here, because nobody read the log: %d",
+                "args": (self._dropped,),
+                "missing_lines": self._dropped,
+            }
+        )
+        if not self._write(self.format(told)):
+            return False
+        self._dropped = 0
+        return True
 
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
+    def _write(self, line: str) -> bool:
+        """Write a line without waiting; tells whether all of it was written."""
+        begin = "\n" if self._torn else ""
+        data = rest = f"{begin}{line}\n".encode(errors="backslashreplace")
+        fd = sys.stderr.fileno()
+        room = select.poll()
+        room.register(fd, select.POLLOUT)
+        # What is ready to be written to takes this much at once, but perhaps not more.
+        while rest and room.poll(0):
+            rest = rest[os.write(fd, rest[: select.PIPE_BUF]) :]
+        if len(rest) < len(data):
+            self._torn = bool(rest)
+        return not rest
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -2,8 +2,12 @@
 
 import json
 import logging
+import os
+import sys
 
-from beanrow.server.logs import JSONFormatter, TextFormatter
+import pytest
+
+from beanrow.server.logs import JSONFormatter, TextFormatter, _StderrHandler
 
 
 def record(message: str, *args: object, **attributes: object) -> logging.LogRecord:
@@ -43,3 +47,22 @@ def test_json_is_one_object_with_what_came_as_extra() -> None:
 
 def test_json_tells_of_an_exception() -> None:
     assert json.loads(JSONFormatter().format(failure()))["exception"] == "ValueError: deep down"
+
+
+def test_a_line_longer_than_the_pipe_is_cut_and_the_next_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        handler = _StderrHandler()
+        handler.setFormatter(JSONFormatter())
+        handler.handle(record("x" * 1_000_000))
+        handler.handle(record("dropped"))
+        cut = reader.read(1_000_000)
+        handler.handle(record("next"))
+        end, missing, following = reader.read(1_000_000).splitlines()
+    assert cut.endswith(b"xxx")
+    assert end == b""
+    assert json.loads(missing)["missing_lines"] == 2
+    assert json.loads(following)["message"] == "next"
