@@ -1,12 +1,8 @@
 """The verbs of the queue, and what time does to it.
 
-The strategy. Every job is in `Engine.jobs` by id and, by its state, in exactly one place of
-its tube (ready, delayed, buried) or of the session that holds it (reserved). Each verb takes
-the job out of its place and puts it into the next one, as the table in `job` allows.
-
-A ready job and a session that waits for its tube never stay side by side: whoever comes
-second finds the other. So a reserve only looks at the tubes it watches, a job that becomes
-ready only at the waiters of its own tube, and no command ever walks over all tubes.
+The strategy. Every job is in `Engine.jobs` by id and, by its state, in exactly one of the places
+that `Places` looks after. Each verb takes the job out of its place and puts it into the next one,
+as the table in `job` allows; so does time. No command ever walks over all tubes.
 
 Time is an argument, in nanoseconds. Whatever waits for a moment is filed in `timers`: a tube for
 its next delayed job or the end of its pause, a session for the deadline of a job or the end of
@@ -21,17 +17,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from beanrow.engine.job import BURIED, DELAYED, GONE, READY, RESERVED, TRANSITIONS, Job
+from beanrow.engine.job import BURIED, GONE, RESERVED, TRANSITIONS, Job
+from beanrow.engine.places import Places
 from beanrow.engine.session import NoJob, Session
-from beanrow.engine.stats import Totals
-from beanrow.engine.timers import NEVER_NS, Timers
 from beanrow.engine.tube import Tube, TubeSet
-from beanrow.protocol.limits import (
-    DEADLINE_MARGIN_NS,
-    DEFAULT_TUBE,
-    NS_PER_S,
-    URGENT_THRESHOLD,
-)
+from beanrow.protocol.limits import DEFAULT_TUBE, NS_PER_S
 
 KICKABLE: Final = frozenset(TRANSITIONS["kick-job"])
 RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
@@ -41,7 +31,7 @@ RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
 MOVES_PER_TICK: Final = 1000
 
 
-class Engine:
+class Engine(Places):
     """All jobs, tubes and sessions of one server.
 
     Every method that takes `now_ns` must be given times that never go back. Ids and times
@@ -49,16 +39,12 @@ class Engine:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.jobs: dict[int, Job] = {}
         self.tubes = TubeSet()
-        self.totals = Totals()
-        #: Reserves that had to wait and now have their answer, oldest first.
-        self.answers: list[tuple[Session, Job | NoJob]] = []
-        self._timers = Timers()
         self._last_job_id = 0
         self._last_tube_id = 0
         self._last_session_id = 0
-        self._last_tie = 0
         self._moves_left = 0
         # Reserved jobs of sessions that have closed.
         self._returning: deque[Job] = deque()
@@ -356,69 +342,7 @@ class Engine:
         if session.waiting:
             self._answer(session, NoJob.TIMED_OUT)
 
-    # --- where a job is -----------------------------------------------------------------
-
-    def _make_ready(self, job: Job, now_ns: int) -> None:
-        tube = job.tube
-        if tube.waiting and not tube.paused:
-            self._hand_over(job, now_ns)
-            return
-        job.state = READY
-        tube.ready.push(job, job.pri, job.id)
-        if job.pri < URGENT_THRESHOLD:
-            tube.urgent += 1
-            self.totals.urgent += 1
-
-    def _leave_ready(self, job: Job) -> None:
-        tube = job.tube
-        tube.ready.remove(job)
-        if job.pri < URGENT_THRESHOLD:
-            tube.urgent -= 1
-            self.totals.urgent -= 1
-
-    def _make_delayed(self, job: Job, now_ns: int) -> None:
-        due_ns = now_ns + job.delay_s * NS_PER_S
-        job.state = DELAYED
-        self._last_tie += 1
-        job.tube.delayed.push(job, due_ns, self._last_tie)
-        self.totals.delayed += 1
-        self._arm_tube(job.tube, due_ns)
-
-    def _leave_delayed(self, job: Job) -> None:
-        job.tube.delayed.remove(job)
-        self.totals.delayed -= 1
-
-    def _make_reserved(self, job: Job, session: Session, now_ns: int) -> None:
-        deadline_ns = now_ns + job.ttr_s * NS_PER_S
-        job.state = RESERVED
-        job.holder = session
-        job.reserves += 1
-        self._last_tie += 1
-        session.reserved.push(job, deadline_ns, self._last_tie)
-        job.tube.reserved += 1
-        self.totals.reserved += 1
-        self._timers.arm(session, session.id, deadline_ns)
-
-    def _leave_reserved(self, job: Job) -> None:
-        assert job.holder is not None, "a reserved job has a holder"
-        job.holder.reserved.remove(job)
-        job.holder = None
-        job.tube.reserved -= 1
-        self.totals.reserved -= 1
-
-    def _leave_buried(self, job: Job) -> None:
-        del job.tube.buried[job.id]
-        self.totals.buried -= 1
-
-    def _leave(self, job: Job) -> None:
-        if job.state == RESERVED:
-            self._leave_reserved(job)
-        elif job.state == READY:
-            self._leave_ready(job)
-        elif job.state == DELAYED:
-            self._leave_delayed(job)
-        else:
-            self._leave_buried(job)
+    # --- what verbs share ---------------------------------------------------------------
 
     def _held(self, session: Session, job_id: int) -> Job | None:
         job = self.jobs.get(job_id)
@@ -429,55 +353,9 @@ class Engine:
         job.kicks += 1
         self._make_ready(job, now_ns)
 
-    # --- who waits ----------------------------------------------------------------------
-
     def _note_worker(self, session: Session) -> None:
         session.is_worker = True
         self.totals.workers += 1
-
-    def _start_waiting(self, session: Session, wait_until_ns: int) -> None:
-        session.waiting = True
-        session.wait_until_ns = wait_until_ns
-        self.totals.waiting += 1
-        for tube in session.watch.tubes:
-            tube.waiting[session] = None
-        self._arm_session(session)
-
-    def _stop_waiting(self, session: Session) -> None:
-        if session.waiting:
-            session.waiting = False
-            self.totals.waiting -= 1
-            for tube in session.watch.tubes:
-                del tube.waiting[session]
-
-    def _answer(self, session: Session, answer: Job | NoJob) -> None:
-        self._stop_waiting(session)
-        self.answers.append((session, answer))
-
-    def _hand_over(self, job: Job, now_ns: int) -> None:
-        """Reserve a job for the session that has waited longest for its tube."""
-        session = next(iter(job.tube.waiting))
-        self._make_reserved(job, session, now_ns)
-        self._answer(session, job)
-
-    def _deadline_soon(self, session: Session, now_ns: int) -> bool:
-        nodes = session.reserved.nodes
-        return bool(nodes) and nodes[0].rank - DEADLINE_MARGIN_NS <= now_ns
-
-    # --- moments ------------------------------------------------------------------------
-
-    def _arm_tube(self, tube: Tube, due_ns: int) -> None:
-        self._timers.arm(tube, tube.id, due_ns)
-
-    def _arm_session(self, session: Session) -> None:
-        due_ns = session.wait_until_ns if session.waiting else NEVER_NS
-        if session.reserved.nodes:
-            deadline_ns = session.reserved.nodes[0].rank
-            if session.waiting:
-                deadline_ns -= DEADLINE_MARGIN_NS
-            due_ns = min(due_ns, deadline_ns)
-        if due_ns != NEVER_NS:
-            self._timers.arm(session, session.id, due_ns)
 
     # --- tubes --------------------------------------------------------------------------
 

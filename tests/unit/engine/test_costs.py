@@ -122,7 +122,7 @@ def test_a_tick_looks_only_at_what_is_due() -> None:
     tubes_with_delayed_and_paused_jobs(queue, MANY)
     calls, lines = cost_of(lambda: queue.engine.tick(queue.now_ns + 1_001 * NS_PER_S))
     # Of ten thousand delayed jobs, those of the first two tubes.
-    assert calls["Engine._make_ready"] == 2
+    assert calls["Places._make_ready"] == 2
     assert calls["Engine._tick_tube"] == 2
     assert lines < MORE_LINES_ALLOWED
 
