@@ -17,7 +17,7 @@ log = logging.getLogger("beanrow.server")
 #: How many clients are let in at each listener in one tick.
 ACCEPTS_PER_TICK: Final = 64
 
-#: With no room for new clients, it is looked for again so often, and said so often.
+#: Without room for new clients, it is looked for again so often, and said so often.
 RETRY_NS: Final = NS_PER_S
 
 _NO_ROOM: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
@@ -77,7 +77,7 @@ class Acceptor:
             accepted.append((sock, address_name(address)))
         return accepted
 
-    def wait_for_room(self, error: OSError, now_ns: int) -> None:
+    def wait_for_room(self, error: OSError | MemoryError, now_ns: int) -> None:
         """Leave new clients in the kernel's queue; their readiness would be reported for ever."""
         self._complain("no room for more clients: %s; see the limit of open files", error, now_ns)
         self._stop_watching()
@@ -96,10 +96,11 @@ class Acceptor:
             for fd in self._listeners:
                 self._loop.remove(fd)
 
-    def _complain(self, message: str, error: OSError, now_ns: int) -> None:
+    def _complain(self, message: str, error: OSError | MemoryError, now_ns: int) -> None:
         if now_ns >= self._silent_until_ns:
             self._silent_until_ns = now_ns + RETRY_NS
-            log.warning(message, error.strerror)
+            why = error.strerror if isinstance(error, OSError) else "out of memory"
+            log.warning(message, why)
 
 
 def _prepare(listener: socket.socket) -> None:

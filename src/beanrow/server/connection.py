@@ -9,8 +9,8 @@ from beanrow.engine.session import Session
 from beanrow.protocol.parser import Parser
 from beanrow.server.loop import HALF_CLOSED, READ, WRITE
 
-#: How much is read from one client in one tick: enough for hundreds of small commands, little
-#: enough that no client holds up the others for more than a few milliseconds.
+#: How much is read from one client at once: enough for hundreds of small commands, or half a body
+#: of the largest usual size.
 RECEIVE_BYTES: Final = 32 * 1024
 
 #: With so much unsent, a client's further commands have to wait until it reads its replies.

@@ -263,39 +263,41 @@ class Server:
             self._loop.clear_wakes()
             return
         for sock, name in self._acceptor.accept(fd, self._dispatcher.now_ns):
-            session = self._engine.open_session()
+            self._open(sock, name)
+
+    def _open(self, sock: socket.socket, name: str) -> None:
+        session = self._engine.open_session()
+        try:
             connection = Connection(sock, name, session, self._max_job_bytes)
-            self._connections[connection.fd] = connection
-            self._by_session[session.id] = connection
-            log.debug("%s: connected", name)
-            try:
-                self._loop.add(connection.fd, READ)
-            except OSError as error:  # the kernel watches only so many
-                self._forget(connection, str(error))
-                self._acceptor.wait_for_room(error, self._dispatcher.now_ns)
+            self._loop.add(connection.fd, READ)  # the kernel watches only so many
+        except (OSError, MemoryError) as error:
+            sock.close()
+            self._engine.close_session(session, self._dispatcher.now_ns)
+            self._acceptor.wait_for_room(error, self._dispatcher.now_ns)
+            return
+        self._connections[connection.fd] = connection
+        self._by_session[session.id] = connection
+        log.debug("%s: connected", name)
 
     def _close(self, connection: Connection, why: str) -> None:
         if connection.is_closed:
             return
+        connection.is_closed = True
         self._loop.remove(connection.fd)
-        self._forget(connection, why)
-        self._acceptor.start()
-
-    def _close_for_memory(self, connection: Connection) -> None:
-        """End the client for which there was no memory; what it held is ready for others."""
-        log.warning("%s: closed, out of memory", connection.name)
-        self._close(connection, "out of memory")
-
-    def _forget(self, connection: Connection, why: str) -> None:
         del self._connections[connection.fd]
         del self._by_session[connection.session.id]
-        connection.is_closed = True
         connection.socket.close()
         log.debug("%s: closed (%s)", connection.name, why)
         # At the stop, what it held goes to nobody: those who wait are closed next.
         if not self._stopping:
             self._engine.close_session(connection.session, self._dispatcher.now_ns)
             self._deliver_answers()
+            self._acceptor.start()
+
+    def _close_for_memory(self, connection: Connection) -> None:
+        """End the client for which there was no memory; what it held is ready for others."""
+        log.warning("%s: closed, out of memory", connection.name)
+        self._close(connection, "out of memory")
 
     # --- the end ------------------------------------------------------------------------
 
