@@ -7,6 +7,7 @@ both cases the environment is cleared, so that no child takes the messages for i
 
 import logging
 import os
+import re
 import socket
 from collections.abc import MutableMapping
 from typing import Final
@@ -28,8 +29,9 @@ def take_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
     environ.pop("LISTEN_FDNAMES", None)
     if pid != str(os.getpid()) or count is None:
         return []
-    if not (count.isascii() and count.isdigit()):
-        raise ListenError(f"LISTEN_FDS={count}: not a number of sockets")
+    # Bounded, because Python refuses to convert thousands of digits.
+    if not re.fullmatch(r"[0-9]{1,10}", count):
+        raise ListenError(f"LISTEN_FDS={count[:100]}: not a number of sockets")
     return [_take(fd) for fd in range(_FIRST_FD, _FIRST_FD + int(count))]
 
 

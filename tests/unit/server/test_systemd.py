@@ -88,6 +88,8 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_count_that_is_no_number_is_refused() -> None:
     assert take_in_child("many")[0] == "LISTEN_FDS=many: not a number of sockets"
+    digits = "1" * 100
+    assert take_in_child(digits * 50)[0] == f"LISTEN_FDS={digits}: not a number of sockets"
 
 
 @pytest.mark.parametrize(
