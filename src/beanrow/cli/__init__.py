@@ -1,20 +1,14 @@
 """The `beanrow` command: a server, and enough of a client to try a queue by hand."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from typing import Final
 
 from beanrow import __version__
 from beanrow.cli import kick, put, reserve, serve, stats, tubes
-from beanrow.cli.common import FAILED, MISUSED, Parser, misuse, tell
+from beanrow.cli.common import Parser, misuse
+from beanrow.cli.ending import FAILED, MISUSED, run_to_end, tell
 from beanrow.errors import BeanrowError, InvalidArgument
-
-#: 128 + the number of the signal that would have ended another program here. (The server has the
-#: first of them too, for its second SIGINT; commands of clients do not import the server.)
-INTERRUPTED: Final = 130
-BROKEN_PIPE: Final = 141
 
 DESCRIPTION: Final = """\
 A work queue that speaks the beanstalk protocol.
@@ -38,21 +32,7 @@ Exit status: 0 done, 1 failed or nothing found, 2 a wrong option or argument.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, `sys.argv` unless given, and return the exit status."""
-    args = build_parser().parse_args(argv)
-    try:
-        status = _run(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough
-        _drop_output()
-        return BROKEN_PIPE
-    except OSError as error:  # those of a connection are BeanrowErrors
-        _drop_output()
-        tell(f"{args.prog}: cannot read the input or write the output: {error.strerror}")
-        return FAILED
-    return status
+    return run_to_end("beanrow", lambda: _main(argv))
 
 
 def build_parser() -> Parser:
@@ -69,6 +49,14 @@ def build_parser() -> Parser:
     return parser
 
 
+def _main(argv: Sequence[str] | None) -> int:
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as end:  # it has told a mistake, or the help that was asked for
+        return int(end.code or 0)
+    return run_to_end(args.prog, lambda: _run(args))
+
+
 def _run(args: argparse.Namespace) -> int:
     """Run the command; what is wrong with it, or with the queue, is told in one line."""
     try:
@@ -80,11 +68,3 @@ def _run(args: argparse.Namespace) -> int:
         tell(f"{args.prog}: {error}")
         return FAILED
     return status
-
-
-def _drop_output() -> None:
-    """Let go what cannot be written, or Python tries it again at exit, and complains."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import beanrow
+from beanrow.cli.ending import run_to_end, tell
 from beanrow.server.config import Config, Options
 from beanrow.server.errors import ConfigError, StartError
-from beanrow.server.process import INTERRUPTED
 from beanrow.server.run import run
 
 _HELP: Final = """\
@@ -45,8 +45,12 @@ _LONG: Final = ("log-format=", "help", "version")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    return run_to_end("beanrowd", lambda: _main(sys.argv[1:] if argv is None else argv))
+
+
+def _main(argv: Sequence[str]) -> int:
     try:
-        flags = _read(sys.argv[1:] if argv is None else argv)
+        flags = _read(argv)
         for flag, _ in flags:
             if flag in ("-h", "--help"):
                 print(_HELP, end="")
@@ -56,10 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 0
         return run(Config.from_options(_options(flags)))
     except StartError as error:
-        print(f"beanrowd: {error}", file=sys.stderr)
+        tell(f"beanrowd: {error}")
         return error.exit_status
-    except KeyboardInterrupt:  # it was about to start, and had changed no signal yet
-        return INTERRUPTED
 
 
 def _read(argv: Sequence[str]) -> list[tuple[str, str]]:

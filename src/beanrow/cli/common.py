@@ -9,12 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
+from beanrow.cli.ending import MISUSED
 from beanrow.client import DEFAULT_PORT, Connection, Stats
 from beanrow.errors import BeanrowError
-
-#: Exit statuses.
-FAILED: Final = 1
-MISUSED: Final = 2
 
 DEFAULT_SERVER: Final = f"127.0.0.1:{DEFAULT_PORT}"
 
@@ -88,20 +85,15 @@ def misuse(prog: str, message: str) -> str:
     return f"{prog}: {message}; see {prog} --help"
 
 
-def tell(message: str) -> None:
-    """Say something to the person at the terminal, apart from the output."""
-    if sys.stderr is not None:  # print would take None for standard output
-        print(message, file=sys.stderr, flush=True)
-
-
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person is at the other end; a stream that was closed at the start is None."""
     return stream is not None and stream.isatty()
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print a value as one line of JSON, which is UTF-8 whatever else is printed in."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(json.dumps(value, ensure_ascii=False).encode() + b"\n")
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

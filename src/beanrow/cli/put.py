@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from beanrow.cli.common import CommandError, Parser, add_client_command, connect, print_json, tell
-from beanrow.client import DEFAULT_PRIORITY, DEFAULT_TTR_S
+from beanrow.cli.common import CommandError, Parser, add_client_command, connect, print_json
+from beanrow.cli.ending import tell
+from beanrow.client import DEFAULT_PRIORITY, DEFAULT_TTR_S, Connection
 from beanrow.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ EXAMPLES: Final = """\
   tar c photos | beanrow put --tube images --ttr 600
   beanrow put --tube urls --lines < urls.txt
 """
+
+READ_BYTES: Final = 1024 * 1024
 
 
 def add_parser(commands: "Commands") -> Parser:
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidArgument("--lines: makes jobs of standard input; leave the BODY out")
     with connect(args) as queue:
         queue.use(args.tube)
-        for body in _bodies(args):
+        for body in _bodies(queue, args):
             job_id = queue.put(body, args.priority, args.delay, args.ttr)
             if args.json:
                 print_json({"id": job_id, "tube": args.tube})
@@ -79,16 +82,41 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _bodies(args: argparse.Namespace) -> Iterator[bytes]:
+def _bodies(queue: Connection, args: argparse.Namespace) -> Iterator[bytes]:
     for text in args.bodies:
         if text != "-":
             yield os.fsencode(text)
             continue
+        source, max_bytes = _standard_input(), queue.stats().max_job_size
         if args.lines:
-            for line in _standard_input():
-                yield line.removesuffix(b"\n").removesuffix(b"\r")
+            yield from _lines(source, max_bytes)
         else:
-            yield _standard_input().read()
+            yield _checked("standard input", _read(source, max_bytes + 1), max_bytes)
+
+
+def _read(source: BinaryIO, max_bytes: int) -> bytes:
+    # Step by step, for Python takes the memory for as much as is asked for before it reads.
+    body = bytearray()
+    while size := min(READ_BYTES, max_bytes - len(body)):
+        body += (chunk := source.read(size))
+        if len(chunk) < size:  # at a terminal, another look would want another Ctrl-D
+            break
+    return bytes(body)
+
+
+def _lines(source: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    # As much as a line may have, with its end: what is cut there is too long in any case.
+    lines = iter(lambda: source.readline(max_bytes + len(b"\r\n")), b"")
+    for number, line in enumerate(lines, 1):
+        body = line.removesuffix(b"\n").removesuffix(b"\r")
+        yield _checked(f"line {number} of the input", body, max_bytes)
+
+
+def _checked(name: str, body: bytes, max_bytes: int) -> bytes:
+    """Refuse what the server would refuse, before it is all read, let alone sent."""
+    if len(body) > max_bytes:
+        raise CommandError(f"{name} is longer than the {max_bytes} bytes that this server takes")
+    return body
 
 
 def _standard_input() -> BinaryIO:

@@ -7,15 +7,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from beanrow.cli.common import (
-    FAILED,
     CommandError,
     Parser,
     add_client_command,
     connect,
     is_terminal,
     print_json,
-    tell,
 )
+from beanrow.cli.ending import FAILED, tell
 from beanrow.client import Connection, Job
 from beanrow.errors import InvalidArgument, NotFound
 
@@ -28,13 +27,14 @@ Reserve a job, waiting for one if need be, print its body, and then delete, rele
 What becomes of the job is asked at the terminal, unless one of --delete, --release and --bury
 says it. Without a terminal to ask at, a single job is released, so that nothing is lost.
 
-The body goes to standard output, with a line end if it has none; all else to standard error.
+The body goes to standard output, with a line end if it has none; all else to standard error. With
+--raw the body is all there is, byte for byte.
 """
 
 EXAMPLES: Final = """\
   beanrow reserve                                    take a job and decide
   beanrow reserve --tube mail --tube urls --follow   one after the other, from two tubes
-  beanrow reserve --timeout 0 --delete > body        take what is there, or fail at once
+  beanrow reserve --timeout 0 --delete --raw > body  take what is there, or fail at once
   beanrow reserve --follow --delete --json           a line of JSON for each job
 """
 
@@ -67,6 +67,9 @@ def add_parser(commands: "Commands") -> Parser:
         help="how many jobs; default: %(default)s",
     )
     amount.add_argument("-f", "--follow", action="store_true", help="go on until interrupted")
+    parser.add_argument(
+        "--raw", action="store_true", help="print the body and nothing else, as it was put"
+    )
     fate = parser.add_mutually_exclusive_group()
     for answer in ANSWERS[:3]:
         fate.add_argument(
@@ -83,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     """Reserve, print and finish as many jobs as asked for."""
     if args.count < 1:
         raise InvalidArgument(f"--count: {args.count} is not a whole number above 0")
+    if args.raw and args.json:
+        raise InvalidArgument("--raw: not with --json")
     asks = is_terminal(sys.stdin) and is_terminal(sys.stderr)
     if not (args.fate or asks) and (args.follow or args.count > 1):
         raise InvalidArgument(
@@ -97,7 +102,10 @@ def run(args: argparse.Namespace) -> int:
             job = queue.reserve(args.timeout)
             if job is None:
                 raise CommandError(f"no job within {args.timeout} s")
-            _print_job(job, as_json=args.json)
+            if args.raw:
+                _print_body(job.body)
+            else:
+                _print_job(job, as_json=args.json)
             if not _finish(job, fate):
                 tell(
                     f"{args.prog}: the time to run of job {job.id} is over; "
@@ -123,9 +131,14 @@ def _print_job(job: Job, *, as_json: bool) -> None:
         )
     else:
         tell(f"job {job.id} from tube {stats.tube}, {len(job.body)} B:")
-        sys.stdout.flush()
-        sys.stdout.buffer.write(job.body if job.body.endswith(b"\n") else job.body + b"\n")
+        _print_body(job.body if job.body.endswith(b"\n") else job.body + b"\n")
     sys.stdout.flush()
+
+
+def _print_body(body: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
 
 
 def _json_body(body: bytes) -> dict[str, Any]:

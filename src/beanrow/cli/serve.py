@@ -8,7 +8,8 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 import beanrow
-from beanrow.cli.common import FAILED, MISUSED, Parser, add_command, tell
+from beanrow.cli.common import Parser, add_command
+from beanrow.cli.ending import FAILED, MISUSED, tell
 
 if TYPE_CHECKING:
     from beanrow.cli.common import Commands

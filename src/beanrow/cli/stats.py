@@ -12,7 +12,7 @@ from beanrow.cli.common import (
     stats_document,
 )
 from beanrow.client import Connection, Stats
-from beanrow.errors import NotFound
+from beanrow.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from beanrow.cli.common import Commands
@@ -63,8 +63,15 @@ def _ask(queue: Connection, args: argparse.Namespace) -> Stats:
     if args.what is None:
         return queue.stats()
     if args.what.isascii() and args.what.isdigit():
-        return _ask_job(queue, int(args.what))
+        return _ask_job(queue, _job_id(args.what))
     return _ask_tube(queue, args.what)
+
+
+def _job_id(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python converts some thousands of digits, and no more
+        raise InvalidArgument(f"a job id has no {len(digits)} digits") from None
 
 
 def _ask_tube(queue: Connection, name: str) -> Stats:
