@@ -8,7 +8,8 @@ with beanrow.Connection("localhost") as queue:
         print(job.body)
 """
 
-from beanrow.client import Codec, Connection, Job, JobStats, ServerStats, TubeStats
+from typing import TYPE_CHECKING
+
 from beanrow.errors import (
     BadFormat,
     BeanrowError,
@@ -33,6 +34,25 @@ from beanrow.errors import (
     ReplyError,
     UnknownCommand,
 )
+
+if TYPE_CHECKING:
+    from beanrow.client import Codec, Connection, Job, JobStats, ServerStats, TubeStats
+else:
+
+    def __getattr__(name):
+        """Load the client when it is first used: most of the time that an import takes.
+
+        A server does without it, and a command can be interrupted before it is there.
+        """
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from beanrow import client
+
+        return getattr(client, name)
+
+    def __dir__():
+        return __all__
+
 
 __version__ = "0.1.0"
 

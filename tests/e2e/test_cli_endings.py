@@ -155,3 +155,42 @@ def test_a_bare_body_that_cannot_be_printed_is_not_deleted(run: Run, queue: Conn
 def test_a_bare_body_is_no_json(run: Run) -> None:
     done = run("reserve", "--raw", "--json")
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (2, b"", 1)
+
+
+#: Sends the signal of Ctrl-C when a certain module is about to be loaded.
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from {command} import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "arguments"),
+    [
+        ("beanrow.cli", "beanrow.cli.command_line", ["tubes"]),
+        ("beanrow.cli", "beanrow.client.sync", ["reserve"]),
+        ("beanrow.cli", "beanrow.server.server", ["serve", "-p", "0"]),
+        ("beanrow.cli.beanrowd", "beanrow.server.server", ["-p", "0"]),
+    ],
+)
+def test_ctrl_c_while_a_command_is_loaded(command: str, module: str, arguments: list[str]) -> None:
+    program = INTERRUPTED_WHILE_LOADING.format(command=command)
+    done = finished(sys.executable, "-c", program, module, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_the_server_does_not_load_the_client() -> None:
+    program = (
+        "import sys; from beanrow.cli.beanrowd import main; main(['-z', 'x']);"
+        "import beanrow.server.run;"
+        "sys.exit(any(name.startswith('beanrow.client') for name in sys.modules))"
+    )
+    assert finished(sys.executable, "-c", program).returncode == 0

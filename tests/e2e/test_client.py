@@ -46,6 +46,14 @@ def test_the_first_example(either_server: RunningServer) -> None:
     queue.close()
 
 
+def test_everything_public_is_there_and_nothing_else() -> None:
+    for name in beanrow.__all__:
+        assert getattr(beanrow, name) is not None
+    assert set(beanrow.__all__) == set(dir(beanrow))
+    with pytest.raises(AttributeError, match="'beanrow' has no attribute 'Conection'"):
+        beanrow.Conection  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_bodies_come_back_as_they_were_put(queue: Connection) -> None:
     for body in (b"", b"\r\n", bytes(range(256)), b"x" * 65535):
         queue.put(body)

@@ -13,7 +13,6 @@ import beanrow
 from beanrow.cli.ending import run_to_end, tell
 from beanrow.server.config import Config, Options
 from beanrow.server.errors import ConfigError, StartError
-from beanrow.server.run import run
 
 _HELP: Final = """\
 Usage: beanrowd [OPTIONS]
@@ -58,6 +57,8 @@ def _main(argv: Sequence[str]) -> int:
             if flag in ("-v", "--version"):
                 print(f"beanrow {beanrow.__version__}")
                 return 0
+        from beanrow.server.run import run  # here, where Ctrl-C is seen to
+
         return run(Config.from_options(_options(flags)))
     except StartError as error:
         tell(f"beanrowd: {error}")
