@@ -107,7 +107,7 @@ def _port(text: str | None) -> int:
         return int(text)
     try:
         return socket.getservbyname(text, "tcp")
-    except OSError:
+    except (OSError, UnicodeError):
         raise ListenError(
             f"-p {text!r}: neither a port number nor a known service; "
             f"give a number, for example -p {DEFAULT_PORT}"

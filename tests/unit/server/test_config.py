@@ -51,6 +51,7 @@ def test_a_port_may_be_the_name_of_a_service() -> None:
         ({"port": "x"}, "-p 'x'", ListenError),
         ({"port": ""}, "-p ''", ListenError),
         ({"port": "-1"}, "-p '-1'", ListenError),
+        ({"port": "\udcff"}, "-p '\\udcff'", ListenError),
         ({"port": "65536"}, "-p 65536", ListenError),
         ({"port": "9" * 5000}, "-p '999", ListenError),
         ({"max_job_size": "x"}, "-z 'x'", ConfigError),
