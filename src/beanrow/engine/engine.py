@@ -26,9 +26,12 @@ from beanrow.protocol.limits import DEFAULT_TUBE, NS_PER_S
 KICKABLE: Final = frozenset(TRANSITIONS["kick-job"])
 RESERVABLE: Final = frozenset(TRANSITIONS["reserve-job"])
 
-#: So many jobs, at most, does one tick make ready; the others are still due then. However many
-#: become due at once, clients are served in between.
+#: So many jobs does one tick make ready, and a few more: of each tube and session for which the
+#: moment has come at least one. The others are still due then, and clients are served in between.
 MOVES_PER_TICK: Final = 1000
+
+#: A session that holds no more jobs than this gives them back when it closes, not tick by tick.
+RETURNED_AT_ONCE: Final = 100
 
 
 class Engine(Places):
@@ -45,9 +48,8 @@ class Engine(Places):
         self._last_job_id = 0
         self._last_tube_id = 0
         self._last_session_id = 0
-        self._moves_left = 0
-        # Reserved jobs of sessions that have closed.
-        self._returning: deque[Job] = deque()
+        # Sessions that have closed, whose jobs are still to be returned.
+        self._leaving: deque[Session] = deque()
         #: Every session begins with it, so it stays for ever.
         self._default = self._open_tube(DEFAULT_TUBE)
 
@@ -66,14 +68,18 @@ class Engine(Places):
     def close_session(self, session: Session, now_ns: int) -> None:
         """A client left: its reserve is forgotten, its reserved jobs are ready again.
 
-        If these are very many, `tick` goes on with the rest.
+        If these are many, `tick` returns them, and until then nobody holds them.
         """
         self._stop_waiting(session)
         self._timers.disarm(session)
-        # In the order in which it took them: that is who gets the next one if others wait.
-        self._returning.extend(sorted(session.reserved.nodes, key=_tie))
-        self._moves_left = MOVES_PER_TICK
-        self._return_jobs(now_ns)
+        session.is_closed = True
+        if len(session.reserved.nodes) <= RETURNED_AT_ONCE:
+            # In the order in which it took them: that is who gets the next one if others wait.
+            for job in sorted(session.reserved.nodes, key=_tie):
+                self._leave_reserved(job)
+                self._make_ready(job, now_ns)
+        else:
+            self._leaving.append(session)
         while session.watch.tubes:
             tube = session.watch.tubes[0]
             session.watch.remove(tube)
@@ -172,7 +178,7 @@ class Engine(Places):
     def reserve_job(self, session: Session, job_id: int, now_ns: int) -> Job | None:
         """Take this very job, whichever tube it is in; None when there is none to take."""
         job = self.jobs.get(job_id)
-        if job is None or job.state not in RESERVABLE:
+        if job is None or not (job.state in RESERVABLE or _is_abandoned(job)):
             return None
         if not session.is_worker:
             self._note_worker(session)
@@ -183,7 +189,9 @@ class Engine(Places):
     def delete(self, session: Session, job_id: int) -> bool:
         """Remove a job for good: any that no other session holds. False: not found."""
         job = self.jobs.get(job_id)
-        if job is None or (job.state == RESERVED and job.holder is not session):
+        if job is None or (
+            job.state == RESERVED and job.holder is not session and not _is_abandoned(job)
+        ):
             return False
         self._leave(job)
         job.state = GONE
@@ -270,7 +278,7 @@ class Engine(Places):
 
     def next_tick_ns(self) -> int:
         """The moment at which `tick` may next have something to do; `NEVER_NS` if none."""
-        return 0 if self._returning else self._timers.next_ns()
+        return 0 if self._leaving else self._timers.next_ns()
 
     def tick(self, now_ns: int) -> None:
         """Do what is due: delays, pauses, ttrs, the end of waiting.
@@ -280,29 +288,28 @@ class Engine(Places):
         Tubes come first, so that a job which is due when a wait ends still goes to it, however
         late this call is, and though a session may be filed under an earlier moment than its own.
         """
+        tubes: list[Tube] = []
         sessions: list[Session] = []
-        self._moves_left = MOVES_PER_TICK
-        self._return_jobs(now_ns)
-        while self._moves_left > 0 and (node := self._timers.take(now_ns)) is not None:
+        while (node := self._timers.take(now_ns)) is not None:
             if isinstance(node, Tube):
-                self._tick_tube(node, now_ns)
+                tubes.append(node)
             elif isinstance(node, Session):
                 sessions.append(node)
+        moves_left = MOVES_PER_TICK
+        for tube in tubes:
+            moves_left -= self._tick_tube(tube, now_ns, max(1, moves_left))
         for session in sessions:
-            self._tick_session(session, now_ns)
+            moves_left -= self._tick_session(session, now_ns, max(1, moves_left))
+        while self._leaving and moves_left > 0:
+            moves_left -= self._return_jobs(self._leaving[0], now_ns, moves_left)
 
-    def _return_jobs(self, now_ns: int) -> None:
-        """Make the jobs of sessions that have closed ready again."""
-        while self._moves_left > 0 and self._returning:
-            self._moves_left -= 1
-            job = self._returning.popleft()
-            self._leave_reserved(job)
-            self._make_ready(job, now_ns)
+    # Each of these makes so many jobs ready at most, and returns how many they were.
 
-    def _tick_tube(self, tube: Tube, now_ns: int) -> None:
+    def _tick_tube(self, tube: Tube, now_ns: int, most: int) -> int:
         delayed = tube.delayed
-        while self._moves_left > 0 and delayed.nodes and delayed.nodes[0].rank <= now_ns:
-            self._moves_left -= 1
+        moved = 0
+        while moved < most and delayed.nodes and delayed.nodes[0].rank <= now_ns:
+            moved += 1
             job = delayed.nodes[0]
             self._leave_delayed(job)
             self._make_ready(job, now_ns)
@@ -312,6 +319,37 @@ class Engine(Places):
             self._arm_tube(tube, delayed.nodes[0].rank)
         if tube.paused:
             self._arm_tube(tube, tube.unpause_at_ns)
+        return moved
+
+    def _tick_session(self, session: Session, now_ns: int, most: int) -> int:
+        if session.waiting:
+            if self._deadline_soon(session, now_ns):
+                self._answer(session, NoJob.DEADLINE_SOON)
+            elif session.wait_until_ns <= now_ns:
+                self._answer(session, NoJob.TIMED_OUT)
+        reserved = session.reserved
+        moved = 0
+        while moved < most and reserved.nodes and reserved.nodes[0].rank <= now_ns:
+            moved += 1
+            job = reserved.nodes[0]
+            self._leave_reserved(job)
+            job.timeouts += 1
+            self.totals.timeouts += 1
+            self._make_ready(job, now_ns)
+        self._arm_session(session)
+        return moved
+
+    def _return_jobs(self, closed: Session, now_ns: int, most: int) -> int:
+        reserved = closed.reserved
+        moved = 0
+        while moved < most and reserved.nodes:
+            moved += 1
+            job = reserved.nodes[0]
+            self._leave_reserved(job)
+            self._make_ready(job, now_ns)
+        if not reserved.nodes:
+            self._leaving.remove(closed)
+        return moved
 
     def _unpause(self, tube: Tube, now_ns: int) -> None:
         tube.paused = False
@@ -320,22 +358,6 @@ class Engine(Places):
             job = tube.ready.nodes[0]
             self._leave_ready(job)
             self._hand_over(job, now_ns)
-
-    def _tick_session(self, session: Session, now_ns: int) -> None:
-        if session.waiting:
-            if self._deadline_soon(session, now_ns):
-                self._answer(session, NoJob.DEADLINE_SOON)
-            elif session.wait_until_ns <= now_ns:
-                self._answer(session, NoJob.TIMED_OUT)
-        reserved = session.reserved
-        while self._moves_left > 0 and reserved.nodes and reserved.nodes[0].rank <= now_ns:
-            self._moves_left -= 1
-            job = reserved.nodes[0]
-            self._leave_reserved(job)
-            job.timeouts += 1
-            self.totals.timeouts += 1
-            self._make_ready(job, now_ns)
-        self._arm_session(session)
 
     def stop_waiting(self, session: Session) -> None:
         """End a reserve that waits, as if its time had passed (its client sends no more)."""
@@ -375,3 +397,8 @@ class Engine(Places):
 
 def _tie(job: Job) -> int:
     return job.tie
+
+
+def _is_abandoned(job: Job) -> bool:
+    """Whether a reserved job only waits to be returned: its session has closed."""
+    return job.holder is not None and job.holder.is_closed

@@ -26,6 +26,7 @@ class Session(HeapNode):
 
     __slots__ = (
         "id",
+        "is_closed",
         "is_producer",
         "is_worker",
         "putting",
@@ -46,5 +47,6 @@ class Session(HeapNode):
         self.waiting = False
         self.wait_until_ns = NEVER_NS
         self.putting: Job | None = None
+        self.is_closed = False
         self.is_producer = False
         self.is_worker = False

@@ -74,7 +74,7 @@ def tube_document(tube: Tube, now_ns: int) -> bytes:
         b"deletes": tube.deletes,
         b"pauses": tube.pauses,
         b"pause": tube.pause_s,
-        b"pause-time-left": (tube.unpause_at_ns - now_ns) // NS_PER_S if tube.paused else 0,
+        b"pause-time-left": max(0, tube.unpause_at_ns - now_ns) // NS_PER_S if tube.paused else 0,
     }
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from beanrow.engine.engine import MOVES_PER_TICK
-from beanrow.engine.job import DELAYED, READY, RESERVED
-from beanrow.engine.session import NoJob
+from beanrow.engine.job import DELAYED, READY, RESERVED, Job
+from beanrow.engine.session import NoJob, Session
 from beanrow.engine.timers import NEVER_NS
 from beanrow.protocol.limits import NS_PER_S
 from tests.unit.engine.clocked import Clocked
@@ -334,16 +334,79 @@ def test_many_ttrs_over_at_once_are_ended_a_thousand_at_a_time() -> None:
     assert queue.engine.next_tick_ns() == NEVER_NS
 
 
-def test_many_jobs_of_a_client_that_left_are_returned_a_thousand_at_a_time() -> None:
-    queue = Clocked()
-    session = queue.open()
-    jobs = [queue.put(session) for _ in range(MOVES_PER_TICK + 500)]
+def holding(queue: Clocked, count: int) -> tuple[Session, list[Job]]:
+    """A session with so many reserved jobs of a tube that nobody else watches."""
+    session = queue.open(b"held", use=b"held")
+    jobs = [queue.put(session) for _ in range(count)]
     for _ in jobs:
         queue.reserve(session)
+    return session, jobs
+
+
+def test_many_jobs_of_a_client_that_left_are_returned_a_thousand_at_a_time() -> None:
+    queue = Clocked()
+    session, jobs = holding(queue, MOVES_PER_TICK + 500)
     queue.close(session)
-    assert [job.state for job in jobs] == [READY] * MOVES_PER_TICK + [RESERVED] * 500
-    assert not queue.delete(queue.open(), jobs[-1])
-    assert queue.engine.next_tick_ns() <= queue.now_ns
+    for ready in (0, MOVES_PER_TICK, MOVES_PER_TICK + 500):
+        assert [job.state for job in jobs].count(READY) == ready
+        assert queue.engine.totals.reserved == len(jobs) - ready
+        if ready < len(jobs):
+            assert queue.engine.next_tick_ns() <= queue.now_ns
+            queue.engine.tick(queue.now_ns)
+    assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+def test_a_job_that_has_still_to_come_back_is_held_by_nobody() -> None:
+    queue = Clocked()
+    session, (first, second, third, *others) = holding(queue, MOVES_PER_TICK)
+    queue.close(session)
+    other = queue.open()
+    assert queue.delete(other, first)
+    assert queue.reserve_job(other, second) is second
+    assert not queue.release(other, third)
     queue.engine.tick(queue.now_ns)
-    assert [job.state for job in jobs] == [READY] * len(jobs)
-    assert (queue.engine.totals.reserved, queue.engine.next_tick_ns()) == (0, NEVER_NS)
+    assert (second.state, second.holder) == (RESERVED, other)
+    assert {job.state for job in (third, *others)} == {READY}
+    assert first.id not in queue.engine.jobs
+
+
+def test_many_that_leave_at_once_return_no_more_jobs_at_a_time_than_one() -> None:
+    queue = Clocked()
+    held = [holding(queue, MOVES_PER_TICK) for _ in range(3)]
+    for session, _ in held:
+        queue.close(session)
+    for tick in range(1, 4):
+        queue.engine.tick(queue.now_ns)
+        states = [job.state for _, jobs in held for job in jobs]
+        assert states.count(READY) == tick * MOVES_PER_TICK
+    assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+def test_nobody_waits_longer_because_many_jobs_are_made_ready() -> None:
+    """Time-outs, warnings, pauses, and the first job of each tube come as if alone."""
+    queue = Clocked()
+    crowd = queue.open(use=b"crowd")
+    for _ in range(3 * MOVES_PER_TICK):
+        queue.put(crowd, delay_s=5)
+    leaver, _ = holding(queue, 3 * MOVES_PER_TICK)
+    timed, warned, served, paused = (queue.open(name) for name in (b"a", b"b", b"c", b"d"))
+    for session, name in ((warned, b"b"), (served, b"c"), (paused, b"d")):
+        queue.engine.use(session, name)
+    queue.put(warned, ttr_s=6)
+    queue.reserve(warned)
+    late = queue.put(served, delay_s=5)
+    stopped = queue.put(paused)
+    queue.pause(b"d", 5)
+    queue.reserve(timed, 5)
+    for session in (warned, served, paused):
+        queue.reserve(session, None)
+    queue.close(leaver)
+    queue.now_ns += 5 * NS_PER_S
+    queue.engine.tick(queue.now_ns)
+    assert dict(queue.answers()) == {
+        timed: NoJob.TIMED_OUT,
+        warned: NoJob.DEADLINE_SOON,
+        served: late,
+        paused: stopped,
+    }
+    assert queue.engine.next_tick_ns() <= queue.now_ns
