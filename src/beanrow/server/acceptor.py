@@ -35,6 +35,7 @@ class Acceptor:
         for listener in listeners:
             _prepare(listener)
             self._listeners[listener.fileno()] = listener
+            loop.add(listener.fileno(), 0)
         self._watches = False
         self._retry_ns = NEVER_NS
         self._silent_until_ns = 0
@@ -45,7 +46,7 @@ class Acceptor:
         if not self._watches:
             self._watches = True
             for fd in self._listeners:
-                self._loop.add(fd, READ)
+                self._loop.change(fd, READ)
 
     def retry_ns(self) -> int:
         """When to call `start` again; `NEVER_NS` while clients are let in."""
@@ -80,21 +81,21 @@ class Acceptor:
     def wait_for_room(self, error: OSError | MemoryError, now_ns: int) -> None:
         """Leave new clients in the kernel's queue; their readiness would be reported for ever."""
         self._complain("no room for more clients: %s; see the limit of open files", error, now_ns)
-        self._stop_watching()
         self._retry_ns = now_ns + RETRY_NS
-
-    def close(self) -> None:
-        """Let nobody in any more."""
-        self._stop_watching()
-        self._retry_ns = NEVER_NS
-        while self._listeners:
-            self._listeners.popitem()[1].close()
-
-    def _stop_watching(self) -> None:
         if self._watches:
             self._watches = False
             for fd in self._listeners:
-                self._loop.remove(fd)
+                # Not removed: there may be no room to add it again.
+                self._loop.change(fd, 0)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._watches = False
+        self._retry_ns = NEVER_NS
+        while self._listeners:
+            fd, listener = self._listeners.popitem()
+            self._loop.remove(fd)
+            listener.close()
 
     def _complain(self, message: str, error: OSError | MemoryError, now_ns: int) -> None:
         if now_ns >= self._silent_until_ns:

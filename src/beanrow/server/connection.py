@@ -25,7 +25,7 @@ class Connection:
 
     * ``awaits_answer``: it waits in a reserve, so what it sent after it has to wait too.
     * ``waits_for_reader``: so much is unsent that its commands wait until it reads.
-    * ``has_commands``: none of these holds, and there may be commands left from its last turn.
+    * ``has_commands``: its next turn begins with what it has sent already, not with reading.
     * ``has_turn``: it is in the line of those whose turn comes.
     * ``is_flushing``: it is on the list of those to send to in this tick.
     * ``is_half_closed``: it will send no more, though what it has sent may not be read yet.

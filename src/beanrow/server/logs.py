@@ -1,8 +1,8 @@
 """Where log lines go and how they look: standard `logging`, under the name "beanrow".
 
-A line is written to stderr in one system call and nothing is buffered, so lines never mix, the
-last ones of a process are not lost, and a signal handler may log in the middle of another line's
-making. Times are UTC.
+A line is written to stderr in one system call (a longer one, with a traceback, in some) and nothing
+is buffered, so lines do not mix, the last ones of a process are not lost, and a signal handler may
+log in the middle of another line's making. Times are UTC.
 
 A server does not wait for whoever reads its log. A line that a full pipe has no room for is
 dropped, and when there is room again a line says how many were. Once nobody reads them any more,

@@ -12,9 +12,10 @@ One turn of the loop, in this order:
 Nothing is sent before the end of the tick, so one system call carries all replies of a
 client, and whatever must happen before a reply may leave has one place to stand.
 
-No client can make the others wait for long: a turn is a bounded number of commands, a tick a
-bounded time, and one that does not read its replies is neither read from nor executed until it
-does. No client can end the server: what goes wrong with one, ends that one.
+No client can make the others wait for long: a turn is a bounded number of commands, no turn
+begins when a tick has taken its time, and one that does not read its replies is neither read from
+nor executed until it does. (A kick of very many jobs is one command, and takes its time.) No
+client can end the server: what goes wrong with one, ends that one.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from beanrow.server.stats_documents import ServerFacts
 log = logging.getLogger("beanrow.server")
 
 #: How many commands a client may execute before it is the turn of the next one.
-COMMANDS_PER_TURN: Final = 32
+COMMANDS_PER_TURN: Final = 16
 
 #: No new turn begins when a tick has lasted so long.
 TICK_NS: Final = 5_000_000
@@ -76,8 +77,8 @@ class Server:
 
     def run(self) -> None:
         """Serve until `stop` is called, then send what is left to send, and close all."""
-        self._acceptor.start()
         try:
+            self._acceptor.start()
             while not self._stopping:
                 self._tick()
             self._flush_last_replies()
@@ -115,7 +116,7 @@ class Server:
                 self._note_readiness(connection, ready)
             else:
                 self._let_in(fd)
-        self._take_turns(now_ns + TICK_NS)
+        self._take_turns(self._clock() + TICK_NS)
         # A client that leaves now may have held the job that another one waits for.
         while self._flushing:
             flushing = self._flushing
