@@ -288,6 +288,8 @@ class Engine(Places):
         Tubes come first, so that a job which is due when a wait ends still goes to it, however
         late this call is, and though a session may be filed under an earlier moment than its own.
         """
+        if self.next_tick_ns() > now_ns:
+            return
         tubes: list[Tube] = []
         sessions: list[Session] = []
         while (node := self._timers.take(now_ns)) is not None:

@@ -37,20 +37,17 @@ class Acceptor:
             self._listeners[listener.fileno()] = listener
             loop.add(listener.fileno(), 0)
         self._watches = False
-        self._retry_ns = NEVER_NS
+        #: When to call `start` again; `NEVER_NS` while clients are let in.
+        self.retry_ns = NEVER_NS
         self._silent_until_ns = 0
 
     def start(self) -> None:
         """Let clients in from now on, if they are not already."""
-        self._retry_ns = NEVER_NS
+        self.retry_ns = NEVER_NS
         if not self._watches:
             self._watches = True
             for fd in self._listeners:
                 self._loop.change(fd, READ)
-
-    def retry_ns(self) -> int:
-        """When to call `start` again; `NEVER_NS` while clients are let in."""
-        return self._retry_ns
 
     def owns(self, fd: int) -> bool:
         """Whether a descriptor is a listener's."""
@@ -81,7 +78,7 @@ class Acceptor:
     def wait_for_room(self, error: OSError | MemoryError, now_ns: int) -> None:
         """Leave new clients in the kernel's queue; their readiness would be reported for ever."""
         self._complain("no room for more clients: %s; see the limit of open files", error, now_ns)
-        self._retry_ns = now_ns + RETRY_NS
+        self.retry_ns = now_ns + RETRY_NS
         if self._watches:
             self._watches = False
             for fd in self._listeners:
@@ -91,7 +88,7 @@ class Acceptor:
     def close(self) -> None:
         """Let nobody in any more."""
         self._watches = False
-        self._retry_ns = NEVER_NS
+        self.retry_ns = NEVER_NS
         while self._listeners:
             fd, listener = self._listeners.popitem()
             self._loop.remove(fd)

@@ -108,7 +108,7 @@ class Server:
         self._dispatcher.now_ns = now_ns
         self._engine.tick(now_ns)
         self._deliver_answers()
-        if now_ns >= self._acceptor.retry_ns():
+        if now_ns >= self._acceptor.retry_ns:
             self._acceptor.start()
         for fd, ready in events:
             connection = self._connections.get(fd)
@@ -127,9 +127,15 @@ class Server:
     def _timeout_ns(self) -> int:
         if self._turns or self._stopping:
             return 0
-        return min(self._engine.next_tick_ns(), self._acceptor.retry_ns()) - self._clock()
+        moment_ns = self._engine.next_tick_ns()
+        if self._acceptor.retry_ns < moment_ns:
+            moment_ns = self._acceptor.retry_ns
+        return moment_ns - self._clock()
 
     def _note_readiness(self, connection: Connection, ready: int) -> None:
+        if ready == READ and connection.interest & READ:  # nearly always
+            self._give_turn(connection)
+            return
         if ready & WRITE:
             self._flush_later(connection)
         if ready & HALF_CLOSED:
