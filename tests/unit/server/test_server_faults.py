@@ -42,7 +42,7 @@ class FullPoller(EpollPoller):
         self.room = room
 
     def add(self, fd: int, interest: int) -> None:
-        if self.room == 0:
+        if self.room <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.room -= 1
         super().add(fd, interest)
@@ -107,6 +107,21 @@ def test_a_client_that_can_not_be_watched_is_turned_away(
         assert "no room for more clients: No space left on device" in caplog.text
         first.close()
         serving.nudge()
+        serving.connect().ask(b"list-tube-used\r\n", b"USING default\r\n")
+
+
+def test_the_listener_keeps_its_place_while_there_is_no_room() -> None:
+    """Others may take every place that becomes free meanwhile."""
+    poller = FullPoller(room=4)
+    with Serving(loop=Loop(poller)) as serving:
+        first = serving.connect()
+        first.ask(b"list-tube-used\r\n", b"USING default\r\n")
+        serving.connect().expect_end()
+        serving.nudge()
+        poller.room = -1  # the place of the one who leaves now is taken at once
+        first.close()
+        serving.nudge()
+        poller.room = 1
         serving.connect().ask(b"list-tube-used\r\n", b"USING default\r\n")
 
 
