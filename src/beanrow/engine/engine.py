@@ -15,6 +15,7 @@ which the caller empties after every call that may have made a job ready, and af
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 from typing import Final
 
 from beanrow.engine.job import BURIED, GONE, RESERVED, TRANSITIONS, Job
@@ -48,8 +49,8 @@ class Engine(Places):
         self._last_job_id = 0
         self._last_tube_id = 0
         self._last_session_id = 0
-        # Sessions that have closed, whose jobs are still to be returned.
-        self._leaving: deque[Session] = deque()
+        # Jobs still to be returned, of sessions that have closed.
+        self._leaving: deque[Job] = deque()
         #: Every session begins with it, so it stays for ever.
         self._default = self._open_tube(DEFAULT_TUBE)
 
@@ -73,13 +74,10 @@ class Engine(Places):
         self._stop_waiting(session)
         self._timers.disarm(session)
         session.is_closed = True
+        # In the order in which it took them: that is who gets the next one if others wait.
+        self._leaving.extend(sorted(session.reserved.nodes, key=attrgetter("tie")))
         if len(session.reserved.nodes) <= RETURNED_AT_ONCE:
-            # In the order in which it took them: that is who gets the next one if others wait.
-            for job in sorted(session.reserved.nodes, key=_tie):
-                self._leave_reserved(job)
-                self._make_ready(job, now_ns)
-        else:
-            self._leaving.append(session)
+            self._return_jobs(now_ns, RETURNED_AT_ONCE)
         while session.watch.tubes:
             tube = session.watch.tubes[0]
             session.watch.remove(tube)
@@ -302,8 +300,7 @@ class Engine(Places):
             moves_left -= self._tick_tube(tube, now_ns, max(1, moves_left))
         for session in sessions:
             moves_left -= self._tick_session(session, now_ns, max(1, moves_left))
-        while self._leaving and moves_left > 0:
-            moves_left -= self._return_jobs(self._leaving[0], now_ns, moves_left)
+        self._return_jobs(now_ns, max(1, moves_left))
 
     # Each of these makes so many jobs ready at most, and returns how many they were.
 
@@ -341,16 +338,14 @@ class Engine(Places):
         self._arm_session(session)
         return moved
 
-    def _return_jobs(self, closed: Session, now_ns: int, most: int) -> int:
-        reserved = closed.reserved
+    def _return_jobs(self, now_ns: int, most: int) -> int:
         moved = 0
-        while moved < most and reserved.nodes:
-            moved += 1
-            job = reserved.nodes[0]
-            self._leave_reserved(job)
-            self._make_ready(job, now_ns)
-        if not reserved.nodes:
-            self._leaving.remove(closed)
+        while moved < most and self._leaving:
+            job = self._leaving.popleft()
+            if _is_abandoned(job):  # somebody may have deleted or reserved it meanwhile
+                moved += 1
+                self._leave_reserved(job)
+                self._make_ready(job, now_ns)
         return moved
 
     def _unpause(self, tube: Tube, now_ns: int) -> None:
@@ -395,10 +390,6 @@ class Engine(Places):
         if tube is not self._default and not tube.is_needed():
             self.tubes.remove(tube)
             self._timers.disarm(tube)
-
-
-def _tie(job: Job) -> int:
-    return job.tie
 
 
 def _is_abandoned(job: Job) -> bool:

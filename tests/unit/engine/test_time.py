@@ -2,7 +2,7 @@
 
 import pytest
 
-from beanrow.engine.engine import MOVES_PER_TICK
+from beanrow.engine.engine import MOVES_PER_TICK, RETURNED_AT_ONCE
 from beanrow.engine.job import DELAYED, READY, RESERVED, Job
 from beanrow.engine.session import NoJob, Session
 from beanrow.engine.timers import NEVER_NS
@@ -354,6 +354,21 @@ def test_many_jobs_of_a_client_that_left_are_returned_a_thousand_at_a_time() -> 
             assert queue.engine.next_tick_ns() <= queue.now_ns
             queue.engine.tick(queue.now_ns)
     assert queue.engine.next_tick_ns() == NEVER_NS
+
+
+@pytest.mark.parametrize("count", [RETURNED_AT_ONCE, RETURNED_AT_ONCE + 50])
+def test_jobs_come_back_in_the_order_in_which_they_were_taken(count: int) -> None:
+    """However many they are, and whichever of them would have timed out first."""
+    queue = Clocked()
+    leaver = queue.open()
+    jobs = [queue.put(leaver, pri=5, ttr_s=1_000 - number) for number in range(count)]
+    assert [queue.reserve(leaver) for _ in jobs] == jobs
+    waiters = [queue.open() for _ in range(3)]
+    for waiter in waiters:
+        queue.reserve(waiter, None)
+    queue.close(leaver)
+    queue.engine.tick(queue.now_ns)
+    assert queue.answers() == list(zip(waiters, jobs, strict=False))
 
 
 def test_a_job_that_has_still_to_come_back_is_held_by_nobody() -> None:
