@@ -189,8 +189,8 @@ def _put(verb: int, text: bytes) -> Command:
     return Command(verb, size, pri, delay_s, ttr_s, b"", BAD_FORMAT if rest else b"")
 
 
-# Producers repeat themselves: same priority, delay and ttr, and bodies of much the same size. With
-# the last lines known, a put is read in three fifths of the time; a new one takes a sixth more.
+# Producers repeat themselves: same priority, delay and ttr, and bodies of much the same size. To
+# read the four numbers is the dearest part of a put; a line that has come before is known.
 @lru_cache(maxsize=1024)
 def _put_numbers(text: bytes) -> tuple[int, int, int, int, bytes] | None:
     match = _FOUR_NUMBERS.fullmatch(text)
