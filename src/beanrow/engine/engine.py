@@ -18,7 +18,7 @@ from collections import deque
 from operator import attrgetter
 from typing import Final
 
-from beanrow.engine.job import BURIED, GONE, RESERVED, TRANSITIONS, Job
+from beanrow.engine.job import GONE, RESERVED, TRANSITIONS, Job
 from beanrow.engine.places import Places
 from beanrow.engine.session import NoJob, Session
 from beanrow.engine.tube import Tube, TubeSet
@@ -82,9 +82,9 @@ class Engine(Places):
             tube = session.watch.tubes[0]
             session.watch.remove(tube)
             tube.watching -= 1
-            self._forget_unneeded(tube)
+            self.forget_unneeded(tube)
         session.use.using -= 1
-        self._forget_unneeded(session.use)
+        self.forget_unneeded(session.use)
         self.totals.sessions -= 1
         self.totals.producers -= session.is_producer
         self.totals.workers -= session.is_worker
@@ -96,7 +96,7 @@ class Engine(Places):
         left = session.use
         session.use = tube
         left.using -= 1
-        self._forget_unneeded(left)
+        self.forget_unneeded(left)
 
     def watch(self, session: Session, name: bytes) -> int:
         """Reserve from the named tube too. Returns how many tubes are watched now."""
@@ -116,7 +116,7 @@ class Engine(Places):
                 return 0
             session.watch.remove(tube)
             tube.watching -= 1
-            self._forget_unneeded(tube)
+            self.forget_unneeded(tube)
         return len(session.watch)
 
     # --- the producer's verbs -----------------------------------------------------------
@@ -144,6 +144,7 @@ class Engine(Places):
             self._make_delayed(job, now_ns)
         else:
             self._make_ready(job, now_ns)
+        self.changes.jobs.append(job)
 
     # --- the worker's verbs -------------------------------------------------------------
 
@@ -180,6 +181,8 @@ class Engine(Places):
             return None
         if not session.is_worker:
             self._note_worker(session)
+        if job.state in KICKABLE:  # it must not come back buried or delayed
+            self.changes.jobs.append(job)
         self._leave(job)
         self._make_reserved(job, session, now_ns)
         return job
@@ -191,12 +194,8 @@ class Engine(Places):
             job.state == RESERVED and job.holder is not session and not _is_abandoned(job)
         ):
             return False
-        self._leave(job)
-        job.state = GONE
-        del self.jobs[job_id]
-        tube = job.tube
-        tube.deletes += 1
-        self._forget_unneeded(tube)
+        job.tube.deletes += 1
+        self._remove(job)
         return True
 
     def release(self, session: Session, job_id: int, pri: int, delay_s: int, now_ns: int) -> bool:
@@ -212,6 +211,7 @@ class Engine(Places):
             self._make_delayed(job, now_ns)
         else:
             self._make_ready(job, now_ns)
+        self.changes.jobs.append(job)
         return True
 
     def bury(self, session: Session, job_id: int, pri: int) -> bool:
@@ -222,9 +222,8 @@ class Engine(Places):
         self._leave_reserved(job)
         job.pri = pri
         job.buries += 1
-        job.state = BURIED
-        job.tube.buried[job.id] = job
-        self.totals.buried += 1
+        self._make_buried(job)
+        self.changes.jobs.append(job)
         return True
 
     def touch(self, session: Session, job_id: int, now_ns: int) -> bool:
@@ -268,6 +267,7 @@ class Engine(Places):
         tube.unpause_at_ns = now_ns + pause_s * NS_PER_S
         if pause_s:
             self._arm_tube(tube, tube.unpause_at_ns)
+            self.changes.pauses.append(tube)
         else:
             self._unpause(tube, now_ns)
         return True
@@ -314,6 +314,7 @@ class Engine(Places):
             self._make_ready(job, now_ns)
         if tube.paused and tube.unpause_at_ns <= now_ns:
             self._unpause(tube, now_ns)
+            self.forget_unneeded(tube)  # a pause from a journal may be all that it had
         if delayed.nodes:
             self._arm_tube(tube, delayed.nodes[0].rank)
         if tube.paused:
@@ -351,6 +352,7 @@ class Engine(Places):
     def _unpause(self, tube: Tube, now_ns: int) -> None:
         tube.paused = False
         tube.pause_s = 0
+        self.changes.pauses.append(tube)
         while tube.waiting and tube.ready.nodes:
             job = tube.ready.nodes[0]
             self._leave_ready(job)
@@ -371,10 +373,43 @@ class Engine(Places):
         self._leave(job)
         job.kicks += 1
         self._make_ready(job, now_ns)
+        self.changes.jobs.append(job)
+
+    def _remove(self, job: Job) -> None:
+        self._leave(job)
+        job.state = GONE
+        del self.jobs[job.id]
+        self.changes.jobs.append(job)
+        self.forget_unneeded(job.tube)
 
     def _note_worker(self, session: Session) -> None:
         session.is_worker = True
         self.totals.workers += 1
+
+    # --- what a journal knows -----------------------------------------------------------
+
+    def take_back(self, job_id: int) -> None:
+        """Undo a put that could not be made durable, whatever has become of its job."""
+        job = self.jobs.get(job_id)
+        if job is not None:
+            self._remove(job)
+
+    def restore_tube(self, name: bytes) -> Tube:
+        """A tube for jobs from a journal; `forget_unneeded` when none of them is left."""
+        return self._open_tube(name)
+
+    def restore_ids(self, last_job_id: int, last_order: int) -> None:
+        """Go on after the last id, and the last place in an order, that a journal has seen."""
+        self._last_job_id = last_job_id
+        self._last_tie = last_order
+
+    def restore_pause(self, name: bytes, pause_s: int, until_ns: int) -> None:
+        """A tube is still paused. It stays until the pause ends, though nobody may use it yet."""
+        tube = self._open_tube(name)
+        tube.paused = True
+        tube.pause_s = pause_s
+        tube.unpause_at_ns = until_ns
+        self._arm_tube(tube, until_ns)
 
     # --- tubes --------------------------------------------------------------------------
 
@@ -386,10 +421,14 @@ class Engine(Places):
             self.tubes.add(tube)
         return tube
 
-    def _forget_unneeded(self, tube: Tube) -> None:
+    def forget_unneeded(self, tube: Tube) -> None:
+        """Let a tube vanish, and its pause with it, once no job and no session needs it."""
         if tube is not self._default and not tube.is_needed():
             self.tubes.remove(tube)
             self._timers.disarm(tube)
+            if tube.paused:
+                tube.paused = False
+                self.changes.pauses.append(tube)
 
 
 def _is_abandoned(job: Job) -> bool:

@@ -50,7 +50,8 @@ class Job(HeapNode):
 
     ``rank`` (of `HeapNode`) is the priority while the job is ready, and while it is delayed
     or reserved the moment, in nanoseconds, at which that ends. ``tie`` is the id while it is
-    ready; delayed or reserved, it tells who was so first.
+    ready; in the other states it tells who was so first. ``home`` belongs to the journal: where
+    the record of this job is; None while there is none.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Job(HeapNode):
         "created_at_ns",
         "delay_s",
         "holder",
+        "home",
         "id",
         "kicks",
         "pri",
@@ -86,6 +88,7 @@ class Job(HeapNode):
         self.created_at_ns = now_ns
         self.state: int = GONE
         self.holder: Session | None = None
+        self.home: object | None = None
         self.reserves = 0
         self.timeouts = 0
         self.releases = 0

@@ -10,7 +10,8 @@ finds the other. So a job that becomes ready looks only at the waiters of its ow
 
 from __future__ import annotations
 
-from beanrow.engine.job import DELAYED, READY, RESERVED, Job
+from beanrow.engine.change import Changes
+from beanrow.engine.job import BURIED, DELAYED, READY, RESERVED, Job
 from beanrow.engine.session import NoJob, Session
 from beanrow.engine.stats import Totals
 from beanrow.engine.timers import NEVER_NS, Timers
@@ -23,6 +24,8 @@ class Places:
 
     def __init__(self) -> None:
         self.totals = Totals()
+        #: What a journal has to be told.
+        self.changes = Changes()
         #: Reserves that had to wait and now have their answer, oldest first.
         self.answers: list[tuple[Session, Job | NoJob]] = []
         self._timers = Timers()
@@ -78,6 +81,13 @@ class Places:
         job.tube.reserved -= 1
         self.totals.reserved -= 1
 
+    def _make_buried(self, job: Job) -> None:
+        job.state = BURIED
+        self._last_tie += 1
+        job.tie = self._last_tie
+        job.tube.buried[job.id] = job
+        self.totals.buried += 1
+
     def _leave_buried(self, job: Job) -> None:
         del job.tube.buried[job.id]
         self.totals.buried -= 1
@@ -91,6 +101,21 @@ class Places:
             self._leave_delayed(job)
         else:
             self._leave_buried(job)
+
+    def restore(self, job: Job) -> None:
+        """Put a job from a journal where its state says; buried ones in their order.
+
+        While it is delayed its ``rank`` and ``tie`` must be set already.
+        """
+        if job.state == DELAYED:
+            job.tube.delayed.push(job, job.rank, job.tie)
+            self.totals.delayed += 1
+            self._arm_tube(job.tube, job.rank)
+        elif job.state == BURIED:
+            job.tube.buried[job.id] = job
+            self.totals.buried += 1
+        else:
+            self._make_ready(job, 0)
 
     # --- who waits ----------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""How changes survive: the journal."""
