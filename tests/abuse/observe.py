@@ -48,12 +48,12 @@ def ask(client: socket.socket, request: bytes, end: bytes = b"\r\n") -> bytes:
 
 
 def read_until(client: socket.socket, end: bytes = b"\r\n") -> bytes:
-    reply = b""
+    reply = bytearray()  # bytes would be copied with every piece that arrives
     while not reply.endswith(end):
         arrived = client.recv(1 << 16)
-        assert arrived, f"the server closed the connection after {reply!r}"
+        assert arrived, f"the server closed the connection after {bytes(reply)!r}"
         reply += arrived
-    return reply
+    return bytes(reply)
 
 
 def read_to_end(client: socket.socket) -> bytes:
