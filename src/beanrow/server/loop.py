@@ -1,6 +1,6 @@
 """Readiness, and nothing else: which descriptors can be read or written.
 
-epoll where there is one; elsewhere the best that `selectors` has, behind the same four methods.
+epoll where there is one; elsewhere the best that `selectors` has, behind the same methods.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import select
 import selectors
 import socket
 import sys
-from typing import Final
+from typing import Final, Protocol
 
 from beanrow.protocol.limits import NS_PER_S
 
@@ -35,10 +35,10 @@ class Loop:
 
     __slots__ = ("_poller", "_wake_receiver", "_wake_sender")
 
-    def __init__(self, poller: EpollPoller | SelectorPoller | None = None) -> None:
+    def __init__(self, poller: Poller | None = None) -> None:
         if poller is None:
             poller = EpollPoller() if sys.platform == "linux" else SelectorPoller()
-        self._poller = poller
+        self._poller: Poller = poller
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
@@ -87,6 +87,16 @@ class Loop:
         self._poller.close()
         self._wake_receiver.close()
         self._wake_sender.close()
+
+
+class Poller(Protocol):
+    """What a loop asks the system."""
+
+    def add(self, fd: int, interest: int) -> None: ...
+    def change(self, fd: int, interest: int) -> None: ...
+    def remove(self, fd: int) -> None: ...
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]: ...
+    def close(self) -> None: ...
 
 
 class EpollPoller:

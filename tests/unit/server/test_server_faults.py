@@ -34,22 +34,24 @@ class FailingListener(socket.socket):
         return super().accept()
 
 
-class FullPoller(EpollPoller):
+class FullPoller:
     """An epoll that watches no more than so many descriptors, as the kernel's has a limit."""
 
     def __init__(self, room: int) -> None:
-        super().__init__()
         self.room = room
+        epoll = EpollPoller()
+        self.change, self.poll, self.close = epoll.change, epoll.poll, epoll.close
+        self._epoll = epoll
 
     def add(self, fd: int, interest: int) -> None:
         if self.room <= 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         self.room -= 1
-        super().add(fd, interest)
+        self._epoll.add(fd, interest)
 
     def remove(self, fd: int) -> None:
         self.room += 1
-        super().remove(fd)
+        self._epoll.remove(fd)
 
 
 @contextmanager
