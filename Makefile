@@ -6,15 +6,16 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv peers check test bench clean
+.PHONY: help run venv peers check test bench wheel clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-# beanrow needs nothing but Python, so it is run straight from the source; by exec, so that no shell
-# is left for Ctrl-C to end with a complaint of make.
+# Compiled where that can be had; beanrow needs nothing but Python, so elsewhere it is run straight
+# from the source. By exec, so that no shell is left for Ctrl-C to end with a complaint of make.
 run:  ## serve on 127.0.0.1:11300 (ARGS="--help" tells more)
-	exec env PYTHONPATH=src $(PYTHON) -m beanrow serve $(ARGS)
+	@folder=$$($(PYTHON) -m scripts.choose_build) && \
+	    exec env PYTHONPATH="$$folder" $(PYTHON) -m beanrow serve $(ARGS)
 
 venv: $(VENV)/.complete  ## make .venv, with beanrow (editable), the tests' needs and the linters
 
@@ -30,11 +31,15 @@ check: venv  ## ruff, ruff format and mypy, changing nothing
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-test: venv peers check  ## check, then run the tests (ARGS="tests/unit -k heap" for some of them)
-	$(VENV)/bin/pytest $(ARGS)
+test: venv peers check  ## check, then test both builds (ARGS="tests/unit -k heap" for some tests)
+	scripts/test-builds $(VENV) $(ARGS)
 
 bench: venv peers  ## measure beanrow beside beanstalkd
-	$(VENV)/bin/python -m benchmarks $(ARGS)
+	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
+	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks $(ARGS)
+
+wheel: venv  ## make a source package and a wheel in dist, compiled where a C compiler is
+	$(VENV)/bin/python -m build
 
 clean:  ## remove all that the other words have made
 	rm -rf $(VENV) .peers tests/clients/npm/node_modules benchmarks/.build

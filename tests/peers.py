@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from beanrow.build import BUILD
+
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 10.0
@@ -57,6 +59,7 @@ def running_beanrow(*options: str) -> Iterator[RunningServer]:
     port = free_port()
     command = [sys.executable, "-m", "beanrow", "serve", "-l", HOST, "-p", str(port), *options]
     with _running("beanrow", command, port) as server:
+        assert f", {BUILD}," in server.log_text()
         yield server
 
 

@@ -20,6 +20,7 @@ HOUSE: Final = ROOT / "src" / PACKAGE
 #: What each part may import besides itself and the standard library. A longer name is a
 #: narrower permission: "protocol.limits" is that module and nothing else of the protocol.
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
+    "build": frozenset(),
     "errors": frozenset(),
     "protocol": frozenset({"errors"}),
     "engine": frozenset({"protocol.limits"}),
@@ -38,8 +39,9 @@ MAY_ALSO_IMPORT: Final[dict[str, frozenset[str]]] = {
     "cli.beanrowd": frozenset({"server"}),
 }
 
-#: Every module imports the package it is in, so its version is there for all of them.
-FREE_FOR_ALL: Final = "__version__"
+#: Every module imports the package it is in, so its version is there for all of them; and which
+#: build it is, is a fact of the whole package.
+FREE_FOR_ALL: Final = ("__version__", "build")
 
 MAX_MODULE_LINES: Final = 500
 MAX_FUNCTION_LINES: Final = 70
@@ -93,7 +95,7 @@ def may_import(module: str, target: str) -> bool:
     """Whether the rules let a module of the package import `target`, both without its name."""
     part = module.split(".", maxsplit=1)[0]
     allowed = MAY_IMPORT[part] | MAY_ALSO_IMPORT.get(module, frozenset())
-    return target == FREE_FOR_ALL or any(is_within(target, name) for name in {part, *allowed})
+    return any(is_within(target, name) for name in {part, *allowed, *FREE_FOR_ALL})
 
 
 def broken_rules(package: Path) -> list[str]:

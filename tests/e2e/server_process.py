@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from beanrow.build import BUILD
+
 SERVE: Final = (sys.executable, "-m", "beanrow", "serve")
 BEANROWD: Final = (sys.executable, "-m", "beanrow.cli.beanrowd")
 LOCAL: Final = ("-l", "127.0.0.1", "-p", "0")
@@ -29,6 +31,7 @@ class Serving:
         self.process = process
         self.log: list[dict[str, Any]] = []
         self.started = self.read_log_until("serves on")
+        assert self.started["build"] == BUILD
         self.pid: int = self.started["pid"]
         self.addresses: list[str] = self.started["addresses"]
 

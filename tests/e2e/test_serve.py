@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import beanrow
+from beanrow.build import BUILD
 from tests.e2e.server_process import (
     BEANROWD,
     LOCAL,
@@ -82,7 +83,7 @@ class TestOptions:
     @both_commands
     def test_the_version(self, command: Sequence[str]) -> None:
         done = subprocess.run([*command, "-v"], capture_output=True, text=True, check=True)
-        assert done.stdout == f"beanrow {beanrow.__version__}\n"
+        assert done.stdout == f"beanrow {beanrow.__version__} ({BUILD})\n"
 
     @both_commands
     def test_the_help_names_every_option(self, command: Sequence[str]) -> None:

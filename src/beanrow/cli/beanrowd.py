@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-import beanrow
+from beanrow.build import VERSION_LINE
 from beanrow.cli.ending import run_to_end, tell
 from beanrow.server.config import Config, Options
 from beanrow.server.errors import ConfigError, StartError
@@ -55,7 +55,7 @@ def _main(argv: Sequence[str]) -> int:
                 print(_HELP, end="")
                 return 0
             if flag in ("-v", "--version"):
-                print(f"beanrow {beanrow.__version__}")
+                print(VERSION_LINE)
                 return 0
         from beanrow.server.run import run  # here, where Ctrl-C is seen to
 

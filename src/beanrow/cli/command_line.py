@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from beanrow import __version__
+from beanrow.build import VERSION_LINE
 from beanrow.cli import kick, put, reserve, serve, stats, tubes
 from beanrow.cli.common import Parser, misuse
 from beanrow.cli.ending import FAILED, MISUSED, run_to_end, tell
@@ -45,7 +45,7 @@ def build_parser() -> Parser:
     Parsed, it has the function to run in `run`, and in `prog` what its messages begin with.
     """
     parser = Parser(prog="beanrow", description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"beanrow {__version__}")
+    parser.add_argument("--version", action="version", version=VERSION_LINE)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (serve, put, reserve, tubes, stats, kick):
         command_parser = command.add_parser(commands)

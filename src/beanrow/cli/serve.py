@@ -7,7 +7,7 @@ server, and this one not before it is run.
 import argparse
 from typing import TYPE_CHECKING, Final
 
-import beanrow
+from beanrow.build import VERSION_LINE
 from beanrow.cli.common import Parser, add_command
 from beanrow.cli.ending import FAILED, MISUSED, tell
 
@@ -73,9 +73,7 @@ def add_parser(commands: "Commands") -> Parser:
         metavar="FORMAT",
         help="text, one line for people (default), or json, one object a line",
     )
-    parser.add_argument(
-        "-v", "--version", action="version", version=f"beanrow {beanrow.__version__}"
-    )
+    parser.add_argument("-v", "--version", action="version", version=VERSION_LINE)
     _add_journal_options(parser)
     return parser
 

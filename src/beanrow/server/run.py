@@ -5,6 +5,7 @@ import os
 import platform
 
 import beanrow
+from beanrow.build import BUILD
 from beanrow.server import logs, process
 from beanrow.server.config import Config
 from beanrow.server.errors import StartError
@@ -70,6 +71,7 @@ def _listeners(config: Config) -> Listeners:
 def _announce(config: Config, listeners: Listeners, max_descriptors: int) -> None:
     facts = {
         "version": beanrow.__version__,
+        "build": BUILD,
         "addresses": listeners.names(),
         "pid": os.getpid(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -77,10 +79,11 @@ def _announce(config: Config, listeners: Listeners, max_descriptors: int) -> Non
         "max_open_files": max_descriptors,
     }
     log.info(
-        "beanrow %s serves on %s (pid %d, %s, jobs up to %d bytes, %d open files)",
+        "beanrow %s serves on %s (pid %d, %s, %s, jobs up to %d bytes, %d open files)",
         facts["version"],
         ", ".join(listeners.names()),
         facts["pid"],
+        facts["build"],
         facts["python"],
         config.max_job_bytes,
         max_descriptors,

@@ -12,13 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from beanrow.engine import engine as engine_module
+from beanrow.build import COMPILED
 from beanrow.protocol.limits import NS_PER_S
 from tests.unit.engine.clocked import Clocked
 
-pytestmark = pytest.mark.skipif(
-    not engine_module.__file__.endswith(".py"), reason="compiled code can not be traced"
-)
+pytestmark = pytest.mark.skipif(COMPILED, reason="compiled code can not be traced")
 
 MANY: Final = 10_000
 FEW: Final = 2
