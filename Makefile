@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 # Extra words for the command behind `run`, `test` or `bench`:  make run ARGS="-p 11301"
 ARGS ?=
+PYTHONS ?= python3.11 python3.12 python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv peers check test bench wheel clean
+.PHONY: help run venv peers check test bench wheel pythons clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -40,6 +41,10 @@ bench: venv peers  ## measure beanrow beside beanstalkd
 
 wheel: venv  ## make a source package and a wheel in dist, compiled where a C compiler is
 	$(VENV)/bin/python -m build
+
+# Others than those on PATH: make pythons PYTHONS="/opt/python3.12/bin/python3 python3.13"
+pythons: venv  ## make, install and try the packages with every Python here of 3.11 to 3.13
+	BEANROW_PYTHONS="$(PYTHONS)" $(VENV)/bin/pytest tests/e2e/test_packages.py $(ARGS)
 
 clean:  ## remove all that the other words have made
 	rm -rf $(VENV) .peers tests/clients/npm/node_modules benchmarks/.build

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -75,19 +76,21 @@ def running_beanstalkd(*options: str) -> Iterator[RunningServer]:
 
 
 def require_peer(name: str) -> None:
-    """Skip the calling test, with the reason, if `scripts/get-peers` could not get this peer.
-
-    Under CI=true everything has to be there, so that is a failure instead.
-    """
+    """Skip the calling test, with the reason, if `scripts/get-peers` could not get this peer."""
     if not (PEERS / "missing").is_dir():
         reason = "`make peers` has not been run"
     elif (PEERS / "missing" / name).exists():
         reason = (PEERS / "missing" / name).read_text().strip()
     else:
         return
+    lacks(f"{name}: {reason}")
+
+
+def lacks(reason: str) -> NoReturn:
+    """Skip the calling test; under CI=true, where everything has to be there, fail it."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{name}: {reason}")
-    pytest.skip(f"{name}: {reason}")
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def free_port() -> int:

@@ -27,11 +27,11 @@ class Serving:
     `log` is what it has said, as far as it was read; `started` is the line that says so.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], build: str) -> None:
         self.process = process
         self.log: list[dict[str, Any]] = []
         self.started = self.read_log_until("serves on")
-        assert self.started["build"] == BUILD
+        assert self.started["build"] == build
         self.pid: int = self.started["pid"]
         self.addresses: list[str] = self.started["addresses"]
 
@@ -64,9 +64,12 @@ class Serving:
 
 @contextmanager
 def serving(
-    *options: str, command: Sequence[str] = BEANROWD, **popen_arguments: Any
+    *options: str, command: Sequence[str] = BEANROWD, build: str = BUILD, **popen_arguments: Any
 ) -> Iterator[Serving]:
-    """Run a server; if the test has not stopped it, it must end with status 0 at SIGTERM."""
+    """Run a server, of the build that is tested unless another is named.
+
+    If the test has not stopped it, it must end with status 0 at SIGTERM.
+    """
     process = subprocess.Popen(
         [*command, "--log-format", "json", *options],
         stderr=subprocess.PIPE,
@@ -74,7 +77,7 @@ def serving(
         **popen_arguments,
     )
     try:
-        server = Serving(process)
+        server = Serving(process, build)
         yield server
         if process.returncode is None:
             assert server.stop() == 0
