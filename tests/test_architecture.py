@@ -24,7 +24,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "errors": frozenset(),
     "protocol": frozenset({"errors"}),
     "engine": frozenset({"protocol.limits"}),
-    "journal": frozenset({"engine.change", "engine.job", "engine.replay", "engine.tube"}),
+    "journal": frozenset(
+        {"engine.change", "engine.job", "engine.replay", "engine.tube", "protocol.limits"}
+    ),
     "server": frozenset({"protocol", "engine", "journal"}),
     "client": frozenset({"protocol", "errors"}),
     "cli": frozenset({"client", "errors", "protocol.limits"}),
