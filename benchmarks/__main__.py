@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from beanrow.build import BUILD
 from benchmarks.cases import CASES, Case, select
 from benchmarks.compare import CaseResult, Comparison
 from benchmarks.cores import choose_cores
@@ -168,10 +169,12 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _identity(contender: Contender, core: int | None) -> dict[str, str]:
     """Start the server once, so that a wrong command is noticed before anything is measured."""
+    # Beanrow runs in another process of this interpreter, hence in the same build as this one.
+    build = f", {BUILD}" if contender.command == BEANROW_COMMAND else ""
     with running(contender, core) as server:
         return {
             "name": contender.name,
-            "version": server.version,
+            "version": server.version + build,
             "command": contender.command,
         }
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import beanrow
+from beanrow.build import BUILD
 from benchmarks.__main__ import main
 from benchmarks.cases import PAUSED_TUBES, Case
 from benchmarks.cores import choose_cores
@@ -141,6 +143,7 @@ def test_the_command_compares_the_two_servers(
     printed = capsys.readouterr()
     assert "cycle-50" in printed.out
     assert "rate ratio" in printed.out
+    assert f"{beanrow.__version__}, {BUILD})" in printed.out
     assert "[6/6] cycle-50, round 2 of 2" in printed.err
     result = json.loads(file.read_text())
     assert [case["name"] for case in result["cases"]] == ["put-1", "cycle-50"]
