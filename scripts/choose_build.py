@@ -119,7 +119,7 @@ def make_tools(folder: Path, needed: list[str]) -> None:
             subprocess.run(command, capture_output=True, text=True, check=True)
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or [str(error)]
-        raise NothingToCompileWithError(f"it cannot be fetched ({said[-1]})") from None
+        raise NothingToCompileWithError(f"mypyc cannot be fetched ({said[-1]})") from None
 
 
 def source_files() -> list[Path]:
