@@ -23,13 +23,23 @@ TOUCHED: Final = b"TOUCHED\r\n"
 BAD_FORMAT: Final = b"BAD_FORMAT\r\n"
 DRAINING: Final = b"DRAINING\r\n"
 EXPECTED_CRLF: Final = b"EXPECTED_CRLF\r\n"
+INTERNAL_ERROR: Final = b"INTERNAL_ERROR\r\n"
 JOB_TOO_BIG: Final = b"JOB_TOO_BIG\r\n"
 OUT_OF_MEMORY: Final = b"OUT_OF_MEMORY\r\n"
 UNKNOWN_COMMAND: Final = b"UNKNOWN_COMMAND\r\n"
 
+#: How the replies begin that say that a change was made. Of a reserve-job nothing is said here:
+#: whoever has a job may do it, though the journal may know no more than that it was put.
+CHANGE_REPLIES: Final = (b"INSERTED ", DELETED, RELEASED, BURIED, b"KICKED", PAUSED)
+
 
 def inserted(job_id: int) -> bytes:
     return b"INSERTED %d\r\n" % job_id
+
+
+def inserted_id(reply: bytes) -> int | None:
+    """The id in the reply to a put that was done; None in any other reply."""
+    return int(reply[9:-2]) if reply.startswith(b"INSERTED ") else None
 
 
 def kicked(count: int) -> bytes:
@@ -137,10 +147,10 @@ version: "%(version)b"
 rusage-utime: %(utime)b
 rusage-stime: %(stime)b
 uptime: %(uptime)d
-binlog-oldest-index: 0
-binlog-current-index: 0
-binlog-records-migrated: 0
-binlog-records-written: 0
+binlog-oldest-index: %(binlog-oldest-index)d
+binlog-current-index: %(binlog-current-index)d
+binlog-records-migrated: %(binlog-records-migrated)d
+binlog-records-written: %(binlog-records-written)d
 binlog-max-size: %(binlog-max-size)d
 draining: %(draining)b
 id: %(id)b

@@ -1,8 +1,13 @@
-"""One client: its socket, what came from it, and what has to go out to it."""
+"""One client: its socket, what came from it, and what has to go out to it.
+
+A reply is in one of three places, through which all go in the same order: in ``replies`` when it
+may leave, in ``held`` while it waits for the journal, and in the rest of what was sent in part.
+"""
 
 from __future__ import annotations
 
 import socket
+from collections import deque
 from typing import Final
 
 from beanrow.engine.session import Session
@@ -20,11 +25,22 @@ MAX_UNSENT_BYTES: Final = 256 * 1024
 MAX_UNREAD_BYTES: Final = 64 * 1024
 
 
+class HeldReplies:
+    """Replies that may leave as soon as the journal is durable up to a position."""
+
+    __slots__ = ("position", "replies")
+
+    def __init__(self, position: int, replies: list[bytes]) -> None:
+        self.position = position
+        self.replies = replies
+
+
 class Connection:
     """The buffers and states of one client.
 
     * ``awaits_answer``: it waits in a reserve, so what it sent after it has to wait too.
     * ``waits_for_reader``: so much is unsent that its commands wait until it reads.
+    * ``has_changes``: among its replies of this tick are some that acknowledge changes.
     * ``has_commands``: its next turn begins with what it has sent already, not with reading.
     * ``has_turn``: it is in the line of those whose turn comes.
     * ``is_flushing``: it is on the list of those to send to in this tick.
@@ -35,11 +51,15 @@ class Connection:
     """
 
     __slots__ = (
+        "_rest",
         "at_end",
         "awaits_answer",
         "fd",
+        "has_changes",
         "has_commands",
         "has_turn",
+        "held",
+        "held_bytes",
         "interest",
         "is_closed",
         "is_closing",
@@ -63,11 +83,16 @@ class Connection:
         self.name = name
         self.session = session
         self.parser = Parser(max_job_bytes)
-        self.replies: list[bytes | memoryview] = []
+        self.replies: list[bytes] = []
+        self.held: deque[HeldReplies] = deque()
+        self._rest: memoryview | None = None
+        #: All that was replied and not sent, and how much of it is held.
         self.unsent_bytes = 0
+        self.held_bytes = 0
         self.interest = READ
         self.awaits_answer = False
         self.waits_for_reader = False
+        self.has_changes = False
         self.has_commands = False
         self.has_turn = False
         self.is_flushing = False
@@ -78,7 +103,7 @@ class Connection:
 
     def wanted_interest(self) -> int:
         """What the loop should watch its socket for."""
-        wanted = WRITE if self.unsent_bytes else 0
+        wanted = WRITE if self.unsent_bytes > self.held_bytes else 0
         if self.at_end or self.is_closing:
             return wanted
         if (
@@ -107,18 +132,51 @@ class Connection:
         self.replies.append(reply)
         self.unsent_bytes += len(reply)
 
+    def hold(self, position: int) -> None:
+        """Keep back what was replied in this tick until the journal is durable so far.
+
+        A position of 0 is that of the replies before: they acknowledge nothing themselves, but must
+        not overtake.
+        """
+        if self.held and not position:
+            self.held[-1].replies += self.replies
+        elif self.replies:
+            self.held.append(HeldReplies(position, self.replies))
+        self.replies = []
+        self.held_bytes = self.unsent_bytes - (0 if self._rest is None else len(self._rest))
+
+    def let_go(self, durable: int) -> None:
+        """Let leave what waited for this position or an earlier one."""
+        while self.held and self.held[0].position <= durable:
+            replies = self.held.popleft().replies
+            self.replies += replies
+            self.held_bytes -= sum(map(len, replies))
+
+    def take_held(self) -> list[bytes]:
+        """Take away all that is held, for others to be replied instead."""
+        taken = [reply for held in self.held for reply in held.replies]
+        self.held.clear()
+        self.unsent_bytes -= self.held_bytes
+        self.held_bytes = 0
+        return taken
+
     def send(self) -> None:
-        """Send as much as the socket takes; there must be something to send.
+        """Send as much as the socket takes; there must be something that may leave.
 
         Raises `OSError` when the connection broke.
         """
         replies = self.replies
-        data = replies[0] if len(replies) == 1 else b"".join(replies)
+        data: bytes | memoryview
+        if self._rest is not None:
+            data = b"".join([self._rest, *replies]) if replies else self._rest
+            self._rest = None
+        else:
+            data = replies[0] if len(replies) == 1 else b"".join(replies)
         try:
             sent = self.socket.send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         self.unsent_bytes -= sent
         replies.clear()
-        if self.unsent_bytes:
-            replies.append(memoryview(data)[sent:])
+        if sent < len(data):
+            self._rest = memoryview(data)[sent:]

@@ -1,18 +1,27 @@
-"""A command to the engine, its result to a reply: one short function a verb."""
+"""A command to the engine, its result to a reply: one short function a verb.
+
+A verb that would make a change asks the journal first whether there is room for it. Only when the
+answer is no, whether there is anything to change at all: what is not there stays `NOT_FOUND`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from beanrow.engine.engine import Engine
+from beanrow.engine.engine import KICKABLE, Engine
 from beanrow.engine.job import Job
 from beanrow.engine.session import NoJob, Session
 from beanrow.engine.timers import NEVER_NS
+from beanrow.journal.base import ADMITTED, BROKEN, FULL, Journal
 from beanrow.protocol import commands as verbs
 from beanrow.protocol import replies
 from beanrow.protocol.commands import Command
 from beanrow.protocol.limits import NS_PER_S
 from beanrow.server.stats_documents import ServerFacts, job_document, server_document, tube_document
+
+#: By what a journal answers to `admit…`.
+_REFUSALS: Final = {FULL: replies.OUT_OF_MEMORY, BROKEN: replies.INTERNAL_ERROR}
 
 
 def answer_reserve(answer: Job | NoJob) -> bytes:
@@ -29,10 +38,11 @@ class Dispatcher:
     whatever its answer; a put counts when its line has come, before its body.
     """
 
-    __slots__ = ("_handlers", "counts", "draining", "engine", "facts", "now_ns")
+    __slots__ = ("_handlers", "counts", "draining", "engine", "facts", "journal", "now_ns")
 
-    def __init__(self, engine: Engine, facts: ServerFacts) -> None:
+    def __init__(self, engine: Engine, facts: ServerFacts, journal: Journal) -> None:
         self.engine = engine
+        self.journal = journal
         self.facts = facts
         #: While set, a put is answered DRAINING.
         self.draining = False
@@ -91,6 +101,10 @@ class Dispatcher:
             session, command.pri, command.delay_s, command.ttr_s, self.now_ns
         )
 
+    def _refuse(self, answer: int, command: Command) -> bytes:
+        """The reply to a change of a job for which the journal has no room."""
+        return _REFUSALS[answer] if command.number in self.engine.jobs else replies.NOT_FOUND
+
     # --- producing ----------------------------------------------------------------------
 
     def _put(self, session: Session, command: Command) -> bytes:
@@ -103,6 +117,9 @@ class Dispatcher:
             return command.error
         if self.draining:
             return replies.DRAINING
+        answer = self.journal.admit_put(len(job.tube.name), len(command.body))
+        if answer != ADMITTED:
+            return _REFUSALS[answer]
         self.engine.finish_put(job, command.body, self.now_ns)
         return replies.inserted(job.id)
 
@@ -122,20 +139,34 @@ class Dispatcher:
         return None if answer is None else answer_reserve(answer)
 
     def _reserve_job(self, session: Session, command: Command) -> bytes:
+        found = self.engine.jobs.get(command.number)
+        if found is not None and found.state in KICKABLE:  # the only reserve that is a change
+            answer = self.journal.admit_updates(1)
+            if answer != ADMITTED:
+                return _REFUSALS[answer]
         job = self.engine.reserve_job(session, command.number, self.now_ns)
         return replies.NOT_FOUND if job is None else replies.reserved(job.id, job.body)
 
     def _delete(self, session: Session, command: Command) -> bytes:
+        answer = self.journal.admit_deletes()
+        if answer != ADMITTED:
+            return self._refuse(answer, command)
         deleted = self.engine.delete(session, command.number)
         return replies.DELETED if deleted else replies.NOT_FOUND
 
     def _release(self, session: Session, command: Command) -> bytes:
+        answer = self.journal.admit_updates(1)
+        if answer != ADMITTED:
+            return self._refuse(answer, command)
         released = self.engine.release(
             session, command.number, command.pri, command.delay_s, self.now_ns
         )
         return replies.RELEASED if released else replies.NOT_FOUND
 
     def _bury(self, session: Session, command: Command) -> bytes:
+        answer = self.journal.admit_updates(1)
+        if answer != ADMITTED:
+            return self._refuse(answer, command)
         buried = self.engine.bury(session, command.number, command.pri)
         return replies.BURIED if buried else replies.NOT_FOUND
 
@@ -167,8 +198,9 @@ class Dispatcher:
         return _found(next(iter(session.use.buried.values()), None))
 
     def _stats(self, session: Session, command: Command) -> bytes:
+        facts = self.journal.facts
         return replies.ok(
-            server_document(self.engine, self.counts, self.facts, self.draining, self.now_ns)
+            server_document(self.engine, self.counts, self.facts, facts, self.draining, self.now_ns)
         )
 
     def _stats_job(self, session: Session, command: Command) -> bytes:
@@ -195,13 +227,24 @@ class Dispatcher:
     # --- mending ------------------------------------------------------------------------
 
     def _kick(self, session: Session, command: Command) -> bytes:
+        tube = session.use
+        count = min(command.number, len(tube.buried) or len(tube.delayed.nodes))
+        answer = self.journal.admit_updates(count) if count else ADMITTED
+        if answer != ADMITTED:
+            return _REFUSALS[answer]
         return replies.kicked(self.engine.kick(session, command.number, self.now_ns))
 
     def _kick_job(self, session: Session, command: Command) -> bytes:
+        answer = self.journal.admit_updates(1)
+        if answer != ADMITTED:
+            return self._refuse(answer, command)
         kicked = self.engine.kick_job(command.number, self.now_ns)
         return replies.JOB_KICKED if kicked else replies.NOT_FOUND
 
     def _pause_tube(self, session: Session, command: Command) -> bytes:
+        answer = self.journal.admit_updates(1)
+        if answer != ADMITTED and self.engine.tubes.get(command.tube) is not None:
+            return _REFUSALS[answer]
         paused = self.engine.pause(command.tube, command.number, self.now_ns)
         return replies.PAUSED if paused else replies.NOT_FOUND
 

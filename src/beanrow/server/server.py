@@ -7,10 +7,12 @@ One turn of the loop, in this order:
 3. put the clients that sent something in line, behind those who have commands left;
 4. let each have a turn: read from it once, execute some of its commands, answer the reserves
    that these serve; and so on for a few milliseconds, or until nobody has anything left to do;
-5. send to each client what has been gathered for it, in one call.
+5. give the journal all that has changed;
+6. send to each client what has been gathered for it, in one call, or hold it back until the
+   journal is durable (`gate`).
 
 Nothing is sent before the end of the tick, so one system call carries all replies of a
-client, and whatever must happen before a reply may leave has one place to stand.
+client, and one commit all changes of a tick.
 
 No client can make the others wait for long: a turn is a bounded number of commands, no turn
 begins when a tick has taken its time, and one that does not read its replies is neither read from
@@ -27,12 +29,15 @@ from collections.abc import Callable
 from typing import Final
 
 from beanrow.engine.engine import Engine
+from beanrow.engine.replay import Replay
+from beanrow.journal.base import Journal, NullJournal
 from beanrow.protocol import commands
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, DEFAULT_SEGMENT_BYTES, NS_PER_S
 from beanrow.server import clock as steady_clock
 from beanrow.server.acceptor import Acceptor
 from beanrow.server.connection import MAX_UNSENT_BYTES, Connection
 from beanrow.server.dispatch import Dispatcher, answer_reserve
+from beanrow.server.gate import Gate
 from beanrow.server.loop import GONE, HALF_CLOSED, READ, WRITE, Loop
 from beanrow.server.stats_documents import ServerFacts
 
@@ -44,12 +49,15 @@ COMMANDS_PER_TURN: Final = 16
 #: No new turn begins when a tick has lasted so long.
 TICK_NS: Final = 5_000_000
 
-#: At the stop, clients get this long to take their last replies.
+#: At the stop, the journal gets this long to confirm, and clients to take, their last replies.
 STOP_GRACE_NS: Final = 2 * NS_PER_S
 
 
 class Server:
-    """Serves clients of the given listening sockets until `stop`; it closes them then."""
+    """Serves clients of the given listening sockets until `stop`; it closes them then.
+
+    And the journal, which keeps what has changed; without one, nothing is kept.
+    """
 
     def __init__(
         self,
@@ -57,14 +65,17 @@ class Server:
         *,
         max_job_bytes: int = DEFAULT_MAX_JOB_BYTES,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        journal: Journal | None = None,
         clock: Callable[[], int] = steady_clock.now_ns,
         loop: Loop | None = None,
     ) -> None:
         self._clock = clock
         self._max_job_bytes = max_job_bytes
         self._engine = Engine()
+        self._journal = NullJournal() if journal is None else journal
+        self._gate = Gate(self._engine, self._journal)
         facts = ServerFacts(max_job_bytes, segment_bytes, clock())
-        self._dispatcher = Dispatcher(self._engine, facts)
+        self._dispatcher = Dispatcher(self._engine, facts, self._journal)
         self._loop = Loop() if loop is None else loop
         self._acceptor = Acceptor(self._loop, listeners)
         self._connections: dict[int, Connection] = {}
@@ -75,10 +86,17 @@ class Server:
 
     # --- for the process around it ------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve until `stop` is called, then send what is left to send, and close all."""
+    def run(self, on_ready: Callable[[], None] | None = None) -> None:
+        """Serve until `stop` is called, then send what is left to send, and close all.
+
+        Before that the journal is replayed; `on_ready` is called when clients are let in. Raises
+        `JournalError` when the journal cannot be used, and closes all then, too.
+        """
         try:
+            self._replay()
             self._acceptor.start()
+            if on_ready is not None and not self._stopping:
+                on_ready()
             while not self._stopping:
                 self._tick()
             self._flush_last_replies()
@@ -97,6 +115,11 @@ class Server:
     def wakeup_fd(self) -> int:
         """For `signal.set_wakeup_fd`: a signal then reaches its handler without delay."""
         return self._loop.wakeup_fd()
+
+    def _replay(self) -> None:
+        replay = Replay(self._engine)
+        self._journal.replay(replay, self._loop.wake)
+        replay.finish(self._clock())
 
     # --- the tick -----------------------------------------------------------------------
 
@@ -117,6 +140,7 @@ class Server:
             else:
                 self._let_in(fd)
         self._take_turns(self._clock() + TICK_NS)
+        self._commit()
         # A client that leaves now may have held the job that another one waits for.
         while self._flushing:
             flushing = self._flushing
@@ -125,12 +149,17 @@ class Server:
                 self._flush(connection)
 
     def _timeout_ns(self) -> int:
-        if self._turns or self._stopping:
+        if self._turns or self._stopping or self._gate.count_changes():
             return 0
         moment_ns = self._engine.next_tick_ns()
         if self._acceptor.retry_ns < moment_ns:
             moment_ns = self._acceptor.retry_ns
-        return moment_ns - self._clock()
+        return min(moment_ns - self._clock(), self._journal.retry_ns())
+
+    def _commit(self) -> None:
+        self._gate.commit()
+        for connection in self._gate.opened():
+            self._flush_later(connection)
 
     def _note_readiness(self, connection: Connection, ready: int) -> None:
         if ready == READ and connection.interest & READ:  # nearly always
@@ -177,7 +206,10 @@ class Server:
         if not connection.has_commands:
             connection.receive()
         if not (connection.awaits_answer or connection.waits_for_reader or connection.is_closing):
+            changes = self._gate.count_changes()
             self._execute(connection)
+            if self._gate.count_changes() != changes:
+                connection.has_changes = True
         if connection.awaits_answer and connection.is_half_closed:
             self._engine.stop_waiting(connection.session)
         self._flush_later(connection)
@@ -237,19 +269,21 @@ class Server:
             self._flushing.append(connection)
 
     def _flush(self, connection: Connection) -> None:
-        """Send a client its replies, and see what to wait for next."""
+        """Send a client the replies that may leave, and see what to wait for next."""
         connection.is_flushing = False
         if connection.is_closed:
             return
-        if connection.unsent_bytes:
-            try:
+        try:
+            if connection.has_changes or connection.held:
+                self._gate.part(connection)
+            if connection.unsent_bytes > connection.held_bytes:
                 connection.send()
-            except OSError as error:
-                self._close(connection, str(error))
-                return
-            except MemoryError:
-                self._close_for_memory(connection)
-                return
+        except OSError as error:
+            self._close(connection, str(error))
+            return
+        except MemoryError:
+            self._close_for_memory(connection)
+            return
         if connection.is_closing and not connection.unsent_bytes:
             self._close(connection, "end")
             return
@@ -290,6 +324,7 @@ class Server:
         if connection.is_closed:
             return
         connection.is_closed = True
+        self._gate.forget(connection)
         self._loop.remove(connection.fd)
         del self._connections[connection.fd]
         del self._by_session[connection.session.id]
@@ -309,25 +344,40 @@ class Server:
     # --- the end ------------------------------------------------------------------------
 
     def _flush_last_replies(self) -> None:
-        """Give clients with unsent replies a moment to take them; nothing more is executed."""
+        """Give the journal and the clients a moment for what is unsent; nothing is executed."""
         self._acceptor.close()
         until_ns = self._clock() + STOP_GRACE_NS
-        for connection in list(self._connections.values()):
+        for connection in self._connections.values():
             connection.is_closing = True
-            self._flush(connection)
-        while self._connections and self._clock() < until_ns:
-            for fd, _ in self._loop.wait(until_ns - self._clock()):
+            self._flush_later(connection)
+        while True:
+            self._commit()
+            for connection in self._flushing:
+                self._flush(connection)
+            self._flushing.clear()
+            left_ns = until_ns - self._clock()
+            if not self._connections or left_ns <= 0:
+                break
+            for fd, _ in self._loop.wait(min(left_ns, self._journal.retry_ns())):
                 late = self._connections.get(fd)
                 if late is not None:
-                    self._flush(late)
+                    self._flush_later(late)
                 else:
                     self._loop.clear_wakes()
-        if self._connections:
-            log.warning("%d clients did not take their last replies", len(self._connections))
+        self._gate.commit()  # perhaps puts that were taken back
+        unconfirmed = self._gate.count_holding()
+        if unconfirmed:
+            log.warning("%d clients go unanswered, the journal was not in time", unconfirmed)
+        if len(self._connections) > unconfirmed:
+            left = len(self._connections) - unconfirmed
+            log.warning("%d clients did not take their last replies", left)
 
     def _close_all(self) -> None:
         self._acceptor.close()
         for connection in self._connections.values():
             connection.socket.close()
         self._connections.clear()
-        self._loop.close()
+        try:
+            self._journal.close()
+        finally:
+            self._loop.close()

@@ -11,6 +11,7 @@ import beanrow
 from beanrow.engine.engine import Engine
 from beanrow.engine.job import STATE_NAMES, Job
 from beanrow.engine.tube import Tube
+from beanrow.journal.base import JournalFacts
 from beanrow.protocol import replies
 from beanrow.protocol.commands import VERBS
 from beanrow.protocol.limits import NS_PER_S
@@ -79,7 +80,12 @@ def tube_document(tube: Tube, now_ns: int) -> bytes:
 
 
 def server_document(
-    engine: Engine, counts: list[int], facts: ServerFacts, draining: bool, now_ns: int
+    engine: Engine,
+    counts: list[int],
+    facts: ServerFacts,
+    journal: JournalFacts,
+    draining: bool,
+    now_ns: int,
 ) -> bytes:
     """The answer to stats. `counts` says how often each verb was used, by its code."""
     totals = engine.totals
@@ -104,6 +110,10 @@ def server_document(
         b"utime": b"%.6f" % usage.ru_utime,
         b"stime": b"%.6f" % usage.ru_stime,
         b"uptime": (now_ns - facts.started_at_ns) // NS_PER_S,
+        b"binlog-oldest-index": journal.oldest_index,
+        b"binlog-current-index": journal.current_index,
+        b"binlog-records-migrated": journal.records_migrated,
+        b"binlog-records-written": journal.records_written,
         b"draining": b"true" if draining else b"false",
     }
     return replies.STATS % values

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
+from beanrow.journal.base import Journal
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, NS_PER_S
 from beanrow.server.loop import Loop
 from beanrow.server.server import Server
@@ -135,6 +136,7 @@ class Serving:
         max_job_bytes: int = DEFAULT_MAX_JOB_BYTES,
         listeners: int = 1,
         loop: Loop | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.clock = VirtualClock()
         sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(listeners)]
@@ -143,7 +145,9 @@ class Serving:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         self.addresses = [sock.getsockname() for sock in sockets]
-        self.server = Server(sockets, max_job_bytes=max_job_bytes, clock=self.clock, loop=loop)
+        self.server = Server(
+            sockets, max_job_bytes=max_job_bytes, journal=journal, clock=self.clock, loop=loop
+        )
         self._failure: BaseException | None = None
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True)

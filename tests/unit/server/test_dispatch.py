@@ -4,6 +4,7 @@ import pytest
 
 from beanrow.engine.engine import Engine
 from beanrow.engine.session import NoJob, Session
+from beanrow.journal.base import NullJournal
 from beanrow.protocol import commands
 from beanrow.protocol.limits import NS_PER_S
 from beanrow.protocol.parser import Parser
@@ -16,7 +17,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.engine = Engine()
-        self.dispatcher = Dispatcher(self.engine, ServerFacts(65535, 10485760, 0))
+        self.journal = NullJournal()
+        self.dispatcher = Dispatcher(self.engine, ServerFacts(65535, 10485760, 0), self.journal)
         self.dispatcher.now_ns = 100 * NS_PER_S
         self.session = self.engine.open_session()
 
