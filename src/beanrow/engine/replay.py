@@ -56,6 +56,8 @@ class Replay:
 
     def delete(self, job_id: int) -> Job | None:
         """A job is gone. None: there was none."""
+        if job_id > self.last_job_id:
+            self.last_job_id = job_id
         job = self.jobs.pop(job_id, None)
         if job is not None:
             job.state = GONE

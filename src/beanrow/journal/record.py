@@ -21,7 +21,6 @@ from typing import Final
 
 from beanrow.engine.change import JobFacts, PauseFacts
 from beanrow.engine.job import BURIED, DELAYED, READY, Job
-from beanrow.engine.tube import Tube
 from beanrow.journal.checksum import extend
 
 #: A whole job: its state, its tube and its body.
@@ -126,12 +125,13 @@ def encode_delete(job_id: int, seed: int) -> bytes:
     return _CRC.pack(extend(seed, data)) + data
 
 
-def encode_pause(tube: Tube, seed: int) -> bytes:
+def encode_pause(facts: PauseFacts, seed: int) -> bytes:
     """Until when a tube is paused, or that it is no longer."""
-    pause_s = tube.pause_s if tube.paused else 0
     data = (
-        _PAUSE.pack(_PAUSE.size - _AFTER_CRC + len(tube.name), PAUSE, pause_s, tube.unpause_at_ns)
-        + tube.name
+        _PAUSE.pack(
+            _PAUSE.size - _AFTER_CRC + len(facts.tube), PAUSE, facts.pause_s, facts.until_ns
+        )
+        + facts.tube
     )
     return _CRC.pack(extend(seed, data)) + data
 

@@ -1,0 +1,299 @@
+"""The journal on this machine's disk: append-only segments, group commit, compaction.
+
+The strategy. All changes of a tick are written in one call, and one sync covers them, which a
+thread waits for. While it waits the loop goes on, and what it executes meanwhile shares the next
+sync.
+
+What must be durable before a reply may leave is the policy:
+
+* ``sync_interval_ms`` 0: the sync that covers the change has ended.
+* N: the change was handed to the operating system; a sync follows within N milliseconds.
+* None: the same, and no sync follows.
+
+Before a segment is removed, whatever the policy, what was moved out of it is synced.
+
+When a write fails, what it should have written is kept and written later: `trouble` until then.
+When a sync fails, nobody knows what the disk has got, and asking again would be answered with a
+success that means nothing: `trouble` until a restart, which reads what is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from beanrow.engine.change import Changes, PauseFacts
+from beanrow.engine.job import GONE, Job
+from beanrow.engine.replay import Replay
+from beanrow.engine.tube import Tube
+from beanrow.journal.base import ADMITTED, BROKEN, FULL, NEVER_NS, Journal
+from beanrow.journal.compaction import Compaction
+from beanrow.journal.homes import Homes
+from beanrow.journal.manifest import Manifest, write_manifest
+from beanrow.journal.record import (
+    DELETE_BYTES,
+    JOB_BYTES,
+    PAUSE_BYTES,
+    STATE_BYTES,
+    encode_delete,
+    encode_job,
+    encode_pause,
+    encode_state,
+    job_bytes,
+)
+from beanrow.journal.recovery import recover, remove_segment
+from beanrow.journal.segment import Segment
+from beanrow.journal.storage import Storage
+from beanrow.journal.syncer import Syncer, ThreadSyncer
+from beanrow.journal.writer import Writer
+from beanrow.protocol.limits import MAX_TUBE_NAME_BYTES
+
+log = logging.getLogger("beanrow.journal")
+
+_NS_PER_MS: Final = 1_000_000
+
+#: The longest record of a change of state.
+_UPDATE_BYTES: Final = max(STATE_BYTES, PAUSE_BYTES + MAX_TUBE_NAME_BYTES)
+
+#: After a failed write, the next attempt comes so soon.
+_RETRY_NS: Final = 1_000_000_000
+
+
+class LocalJournal(Journal):
+    """Segments in a directory.
+
+    ``segment_bytes`` is when the next segment is begun. Raises `JournalError` from `replay`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        segment_bytes: int,
+        sync_interval_ms: int | None,
+        syncer: Syncer | None = None,
+    ) -> None:
+        super().__init__()
+        self._storage = storage
+        self._segment_bytes = segment_bytes
+        self._waits_for_sync = sync_interval_ms == 0
+        self._syncs_often = sync_interval_ms is not None
+        self._interval_ns = (sync_interval_ms or 0) * _NS_PER_MS
+        self._syncer = ThreadSyncer() if syncer is None else syncer
+        self._wake: Callable[[], None] = _nobody
+        self._jobs: dict[int, Job] = {}
+        #: Positions: of the last change that was appended, and of the last that was written.
+        self._appended = 0
+        self._written = 0
+        #: What was admitted since the last `append`.
+        self._promised_bytes = 0
+        self._is_broken = False
+        # Shared with the thread that syncs, which swaps them for empty ones.
+        self._lock = threading.Lock()
+        self._unsynced: list[Segment] = []
+        self._removed: list[Segment] = []
+        self._manifest: Manifest
+        self._writer: Writer
+        self._homes: Homes
+        self._compaction: Compaction
+        self._is_open = False
+
+    def replay(self, target: Replay, wake: Callable[[], None]) -> None:
+        self._storage.lock()
+        self._wake = wake
+        self._jobs = target.jobs
+        recovered = recover(self._storage, self._segment_bytes, target, self.facts)
+        self._writer = recovered.writer
+        self._homes = recovered.homes
+        self._compaction = recovered.compaction
+        self._manifest = recovered.manifest
+        self._is_open = True
+        self._update_facts()
+        self._syncer.start(self._sync, self._interval_ns)
+
+    # --- room -----------------------------------------------------------------------------
+
+    def admit_put(self, tube_bytes: int, body_bytes: int) -> int:
+        return self._admit(JOB_BYTES + tube_bytes + body_bytes, 1)
+
+    def admit_updates(self, count: int) -> int:
+        return self._admit(count * _UPDATE_BYTES, 0)
+
+    def admit_deletes(self) -> int:
+        return BROKEN if self.trouble else ADMITTED
+
+    def _admit(self, size: int, jobs: int) -> int:
+        if self.trouble:
+            return BROKEN
+        size += self._promised_bytes
+        try:
+            if not self._writer.has_room(size, len(self._jobs) + jobs):
+                return FULL
+        except OSError as error:
+            log.error("no room can be allocated: %s", error)
+            return BROKEN
+        self._promised_bytes = size
+        return ADMITTED
+
+    # --- changes --------------------------------------------------------------------------
+
+    def append(self, changes: Changes) -> None:
+        self._promised_bytes = 0
+        if not self._is_broken:
+            highest = self._writer.last_job_id
+            for job in changes.jobs:
+                if job.state == GONE:
+                    self._append_delete(job)
+                    highest = max(highest, job.id)
+                elif job.home is None:
+                    self._append_job(job)
+                else:
+                    self._append_state(job)
+            if highest > self._writer.last_job_id:
+                # Jobs that came and went have left no record, but their ids were told.
+                self._append_id(highest)
+            for tube in changes.pauses:
+                self._append_pause(tube)
+            self._appended += 1
+        changes.clear()
+
+    def _append_job(self, job: Job) -> None:
+        segment = self._writer.place(job_bytes(job))
+        segment.put(encode_job(job, segment.seed))
+        self._homes.settle(job, segment)
+        if job.id > self._writer.last_job_id:
+            self._writer.last_job_id = job.id
+        self.facts.records_written += 1
+
+    def _append_state(self, job: Job) -> None:
+        segment = self._writer.place(STATE_BYTES)
+        segment.put(encode_state(job, segment.seed))
+        self._homes.update(job, segment)
+        self.facts.records_written += 1
+
+    def _append_delete(self, job: Job) -> None:
+        if job.home is not None:
+            segment = self._writer.place(DELETE_BYTES)
+            segment.put(encode_delete(job.id, segment.seed))
+            self._homes.leave(job, segment)
+            self.facts.records_written += 1
+
+    def _append_id(self, job_id: int) -> None:
+        segment = self._writer.place(DELETE_BYTES)
+        segment.put(encode_delete(job_id, segment.seed))
+        self._homes.note(DELETE_BYTES)
+        self._writer.last_job_id = job_id
+        self.facts.records_written += 1
+
+    def _append_pause(self, tube: Tube) -> None:
+        facts = PauseFacts(tube.name, tube.pause_s if tube.paused else 0, tube.unpause_at_ns)
+        segment = self._writer.place(PAUSE_BYTES + len(tube.name))
+        segment.put(encode_pause(facts, segment.seed))
+        self._homes.pause(facts, segment)
+        self.facts.records_written += 1
+
+    def commit(self) -> int:
+        if self._written != self._appended and not self._is_broken:
+            self._compaction.work()
+            self._write()
+            self._writer.shrink_spare(len(self._jobs))
+            self._update_facts()
+        return self._appended
+
+    def retry_ns(self) -> int:
+        return _RETRY_NS if self.trouble and not self._is_broken else NEVER_NS
+
+    def _write(self) -> None:
+        try:
+            self._writer.write_out()
+        except OSError as error:
+            self.trouble = f"the journal cannot be written: {error}"
+            return
+        finally:
+            with self._lock:
+                for segment in self._writer.take_written():
+                    if segment not in self._unsynced:
+                        self._unsynced.append(segment)
+        self.trouble = ""
+        self._written = self._appended
+        if not self._waits_for_sync:
+            self.durable = self._written
+        if self._homes.has_news:
+            dead = self._homes.bury_dead()
+            with self._lock:
+                self._removed.extend(dead)
+        if self._syncs_often or self._removed:
+            self._syncer.request()
+
+    # --- the disk: in the thread of the syncer --------------------------------------------
+
+    def _sync(self) -> None:
+        """Sync what was written, then let the segments go that nobody needs."""
+        with self._lock:
+            position = self._written
+            unsynced, self._unsynced = self._unsynced, []
+            removed, self._removed = self._removed, []
+            numbers = list(self._writer.segments)
+        has_new = bool(numbers) and numbers[-1] not in self._manifest.segments
+        try:
+            for segment in unsynced:
+                assert segment.file is not None, "an unsynced segment is open"
+                segment.file.sync()
+            if has_new:
+                self._storage.sync()
+        except OSError as error:
+            self._is_broken = True
+            self.trouble = (
+                f"the journal cannot be synced ({error}): what was written may be lost, and "
+                "nothing more is accepted; restart the server when the disk is well"
+            )
+            self._wake()
+            return
+        if self._waits_for_sync and position > self.durable:
+            self.durable = position
+            self._wake()
+        for segment in unsynced:
+            self._close_left(segment)
+        if has_new or removed:
+            self._tidy(numbers, removed)
+
+    def _close_left(self, segment: Segment) -> None:
+        with self._lock:
+            is_left = segment is not self._writer.current and not segment.unwritten
+            if is_left and segment not in self._unsynced and segment.file is not None:
+                segment.file.close()
+                segment.file = None
+
+    def _tidy(self, numbers: list[int], removed: list[Segment]) -> None:
+        self._manifest.turn += 1
+        self._manifest.segments = numbers
+        try:
+            write_manifest(self._storage, self._manifest)
+            for segment in removed:
+                remove_segment(self._storage, segment)
+        except OSError as error:
+            log.warning("segments that nobody needs stay for now: %s", error)
+            with self._lock:
+                self._removed.extend(removed)
+
+    # --- the rest -------------------------------------------------------------------------
+
+    def _update_facts(self) -> None:
+        self.facts.current_index = self._writer.current.number
+        self.facts.oldest_index = next(iter(self._writer.segments))
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._syncer.close()
+            if not self._is_broken:
+                self._write()
+                self._sync()
+            self._writer.close()
+        self._storage.close()
+
+
+def _nobody() -> None:
+    pass

@@ -1,0 +1,342 @@
+"""From the files of a journal to a queue that goes on.
+
+What is whole is replayed. A torn tail, which is how a loss of power leaves the last segment, is cut
+off. Anything else that is damaged, foreign or missing is passed over: then all that survived is
+written anew before anything is served, so that the damage ends here. Nothing that could not be read
+is thrown away: it is in `damaged/`, and the log says what it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import Final
+
+from beanrow.engine.replay import Replay
+from beanrow.journal.base import JournalFacts
+from beanrow.journal.binlog import binlog_names, read_binlogs
+from beanrow.journal.compaction import Compaction
+from beanrow.journal.errors import JournalError
+from beanrow.journal.homes import Homes
+from beanrow.journal.manifest import Manifest, read_manifest, write_manifest
+from beanrow.journal.record import (
+    DELETE,
+    JOB,
+    PAUSE,
+    STATE,
+    decode_job,
+    decode_pause,
+    encode_job,
+    id_at,
+    job_bytes,
+    type_at,
+)
+from beanrow.journal.scan import Damage, Scan
+from beanrow.journal.segment import (
+    FORMAT_VERSION,
+    INSTANCE_BYTES,
+    Segment,
+    decode_head,
+    segment_name,
+    segment_number,
+)
+from beanrow.journal.storage import Storage
+from beanrow.journal.writer import Writer
+
+log = logging.getLogger("beanrow.journal")
+
+DAMAGED: Final = "damaged"
+IMPORTED: Final = "beanstalkd"
+
+_PROGRESS_S: Final = 2.0
+_RECORDS_PER_WRITE: Final = 1000
+
+
+class Recovered:
+    """A journal that is ready to be written to."""
+
+    __slots__ = ("compaction", "homes", "manifest", "writer")
+
+    def __init__(
+        self, writer: Writer, homes: Homes, compaction: Compaction, manifest: Manifest
+    ) -> None:
+        self.writer = writer
+        self.homes = homes
+        self.compaction = compaction
+        self.manifest = manifest
+
+
+def recover(storage: Storage, segment_bytes: int, target: Replay, facts: JournalFacts) -> Recovered:
+    """Replay what is in the directory, and begin a new segment in it.
+
+    Raises `JournalError` when it cannot be used.
+    """
+    try:
+        return _Recovery(storage, segment_bytes, target, facts).run()
+    except OSError as error:
+        raise JournalError(
+            f"the journal cannot be read and written ({error}); see to the disk, or give another "
+            "directory"
+        ) from error
+
+
+def remove_segment(storage: Storage, segment: Segment) -> None:
+    """Remove a segment in which nothing counts; a damaged one is set aside. Raises `OSError`."""
+    name = segment_name(segment.number)
+    if segment.is_damaged:
+        set_aside(storage, name)
+    else:
+        storage.remove(name)
+
+
+def set_aside(storage: Storage, name: str) -> None:
+    """Move a file to where nobody reads it, under a name that no other one has there."""
+    storage.rename(name, f"{DAMAGED}/{name}-{secrets.token_hex(4)}")
+
+
+class _Recovery:
+    def __init__(
+        self, storage: Storage, segment_bytes: int, target: Replay, facts: JournalFacts
+    ) -> None:
+        self._storage = storage
+        self._target = target
+        self._names = storage.names()
+        manifest, bad_manifests = read_manifest(storage)
+        self._bad_manifests = bad_manifests
+        self._is_new = manifest is None
+        self._manifest = manifest or Manifest(self._find_instance())
+        self._writer = Writer(storage, segment_bytes, self._manifest.instance)
+        self._homes = Homes(self._writer.segments)
+        self._compaction = Compaction(self._writer, self._homes, target.jobs, facts, segment_bytes)
+        self._damages: list[Damage] = []
+        self._aside: list[str] = []
+
+    def run(self) -> Recovered:
+        binlogs = binlog_names(self._names)
+        numbers = self._segments()
+        self._check_binlogs(binlogs, numbers)
+        self._replay(numbers)
+        self._note_missing(numbers)
+        self._writer.last_number = max(numbers + self._manifest.segments, default=0)
+        self._writer.last_job_id = self._target.last_job_id
+        self._writer.adopt_spare()
+        self._writer.begin()
+        is_damaged = bool(self._damages or self._aside or self._bad_manifests)
+        if binlogs and not self._manifest.imported:
+            self._import(binlogs)
+        if is_damaged:
+            self._write_anew()
+        if is_damaged or binlogs:
+            self._settle(binlogs)
+        return Recovered(self._writer, self._homes, self._compaction, self._manifest)
+
+    # --- which files ----------------------------------------------------------------------
+
+    def _find_instance(self) -> bytes:
+        """Without a manifest: of the journal that the first whole head is of, or a new one."""
+        for name in self._names:
+            if segment_number(name) is not None:
+                head = decode_head(self._storage.read(name))
+                if head is not None:
+                    return head.instance
+        return secrets.token_bytes(INSTANCE_BYTES)
+
+    def _segments(self) -> list[int]:
+        """The numbers of the segments that belong to the journal, and remove what was to go."""
+        numbers: list[int] = []
+        listed = self._manifest.segments
+        for name in self._names:
+            number = segment_number(name)
+            if number is None:
+                continue
+            if listed and number not in listed and number < listed[-1]:
+                self._storage.remove(name)  # a crash has interrupted that
+            else:
+                numbers.append(number)
+        return sorted(numbers)
+
+    def _check_binlogs(self, binlogs: list[str], numbers: list[int]) -> None:
+        if not binlogs:
+            return
+        known = self._manifest.imported
+        if (numbers or known or not self._is_new) and not set(binlogs) <= set(known):
+            raise JournalError(
+                f"the directory holds a journal of beanrow and {binlogs[0]} of beanstalkd; move "
+                "one of them to a directory of its own"
+            )
+
+    def _note_missing(self, numbers: list[int]) -> None:
+        for number in self._manifest.segments:
+            if number not in numbers:
+                damage = Damage(segment_name(number), 0, 0, "the file is missing")
+                self._damages.append(damage)
+                log.error("%s; jobs deleted in it may come back", damage)
+
+    # --- reading --------------------------------------------------------------------------
+
+    def _replay(self, numbers: list[int]) -> None:
+        total = sum(self._storage.size(segment_name(number)) for number in numbers)
+        started_s = shown_s = time.monotonic()
+        done = 0
+        for number in numbers:
+            done += self._read(number, number == numbers[-1])
+            if time.monotonic() - shown_s > _PROGRESS_S:
+                shown_s = time.monotonic()
+                log.info(
+                    "reading the journal: %d%%, %d jobs so far",
+                    100 * done // total,
+                    len(self._target.jobs),
+                )
+        if numbers:
+            log.info(
+                "read the journal: %d jobs from %d segments, %.1f MB in %.1f s",
+                len(self._target.jobs),
+                len(numbers),
+                total / 1e6,
+                time.monotonic() - started_s,
+            )
+
+    def _read(self, number: int, is_last: bool) -> int:
+        """Replay one segment; returns the length of its file."""
+        name = segment_name(number)
+        data = self._storage.read(name)
+        segment = Segment(number, self._manifest.instance)
+        head = decode_head(data)
+        if head is None:
+            if not any(data) and number not in self._manifest.segments:
+                self._storage.remove(name)  # begun, and nothing written yet
+                return len(data)
+            segment.is_damaged = True
+            self._tell(Damage(name, 0, min(len(data), 48), "its head is damaged"))
+        elif head.format_version > FORMAT_VERSION:
+            raise JournalError(
+                f"{name} is of format {head.format_version}, and this version knows formats up to "
+                f"{FORMAT_VERSION}; use the version of beanrow that wrote it, or a newer one"
+            )
+        elif head.instance != self._manifest.instance or head.number != number:
+            self._tell(Damage(name, 0, len(data), "it belongs to another journal or place"))
+            self._aside.append(name)
+            return len(data)
+        else:
+            self._target.last_job_id = max(self._target.last_job_id, head.last_job_id)
+        self._writer.segments[number] = segment
+        scan = Scan(data, segment.seed, name)
+        _apply(scan, data, segment, self._target, self._homes)
+        segment.used_bytes = segment.written_bytes = scan.offset
+        segment.allocated_bytes = len(data)
+        self._see_to_damage(scan, data, segment, is_last)
+        return len(data)
+
+    def _see_to_damage(self, scan: Scan, data: bytes, segment: Segment, is_last: bool) -> None:
+        name = segment_name(segment.number)
+        if is_last and not segment.is_damaged and len(scan.damages) == 1:
+            tail = scan.damages[0]
+            if tail.is_torn_tail:
+                log.warning("%s; a torn tail: cut off, and kept in %s/", tail, DAMAGED)
+                self._keep(f"{name}-tail", data[tail.offset : tail.offset + tail.size])
+                segment.used_bytes = segment.written_bytes = tail.offset
+                scan.damages.clear()
+        for damage in scan.damages:
+            segment.is_damaged = True
+            self._tell(damage)
+        if not segment.is_damaged and len(data) > segment.used_bytes:
+            file = self._storage.open(name)
+            file.truncate(segment.used_bytes)
+            file.sync()
+            file.close()
+            segment.allocated_bytes = segment.used_bytes
+
+    def _tell(self, damage: Damage) -> None:
+        self._damages.append(damage)
+        log.error("%s; the file is kept in %s/", damage, DAMAGED)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        file = self._storage.create(name)
+        offset = 0
+        while offset < len(data):
+            offset += file.write(data[offset:], offset)
+        file.sync()
+        file.close()
+        set_aside(self._storage, name)
+
+    # --- writing --------------------------------------------------------------------------
+
+    def _import(self, binlogs: list[str]) -> None:
+        """Write the jobs of beanstalkd's binlog into segments of our own."""
+        contents = read_binlogs(self._storage)
+        self._target.last_job_id = max(self._target.last_job_id, contents.last_job_id)
+        self._writer.last_job_id = self._target.last_job_id
+        for count, facts in enumerate(contents.jobs.values(), 1):
+            job = self._target.put(facts)
+            segment = self._writer.place(job_bytes(job))
+            segment.put(encode_job(job, segment.seed))
+            self._homes.settle(job, segment)
+            if count % _RECORDS_PER_WRITE == 0:
+                self._writer.write_out()
+        for flaw in contents.flaws:
+            log.error("%s", flaw)
+        log.info("imported %d jobs from %d files of beanstalkd", len(contents.jobs), len(binlogs))
+
+    def _write_anew(self) -> None:
+        for segment in list(self._writer.segments.values()):
+            if segment.file is None:
+                if not self._compaction.empty(segment):
+                    raise JournalError(
+                        "the journal is damaged, and there is no room to write what survived anew; "
+                        f"make room for {self._homes.live_bytes} bytes more"
+                    )
+                self._writer.write_out()
+
+    def _settle(self, binlogs: list[str]) -> None:
+        """Make what was written durable, then let what it replaces go."""
+        self._writer.write_out()
+        for segment in self._writer.take_written():
+            if segment.file is not None:
+                segment.file.sync()
+        self._storage.sync()
+        removed = self._homes.bury_dead()
+        for name in self._bad_manifests:
+            set_aside(self._storage, name)
+        self._manifest.segments = list(self._writer.segments)
+        self._manifest.imported = binlogs
+        self._write_manifest()
+        for segment in removed:
+            remove_segment(self._storage, segment)
+        for name in self._aside:
+            set_aside(self._storage, name)
+        for name in binlogs:
+            self._storage.rename(name, f"{IMPORTED}/{name}")
+        self._storage.sync()
+        if binlogs:
+            self._manifest.imported = []
+            self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        self._manifest.turn += 1
+        write_manifest(self._storage, self._manifest)
+
+
+def _apply(scan: Scan, data: bytes, segment: Segment, target: Replay, homes: Homes) -> None:
+    while scan.next():
+        offset = scan.offset
+        kind = type_at(data, offset)
+        if kind == JOB:
+            homes.settle(target.put(decode_job(data, offset, scan.size)), segment)
+        elif kind == STATE:
+            job = target.update(decode_job(data, offset, scan.size))
+            if job is not None:
+                homes.update(job, segment)
+            else:
+                homes.note(scan.size)
+        elif kind == DELETE:
+            job = target.delete(id_at(data, offset))
+            if job is not None:
+                homes.leave(job, segment)
+            else:
+                homes.note(scan.size)
+        elif kind == PAUSE:
+            facts = decode_pause(data, offset, scan.size)
+            target.pause(facts)
+            homes.pause(facts, segment)
+    homes.made_bytes = 0

@@ -1,0 +1,125 @@
+"""Reads the records of a segment, and finds its way past what is damaged.
+
+A record that is not sound is passed over; behind it the next sound one is looked for, first where
+the damaged one claims to end, then byte by byte. Since no body can look like a record, what is
+found is one.
+"""
+
+from __future__ import annotations
+
+from beanrow.journal.record import (
+    DELETE,
+    HEADER_BYTES,
+    JOB,
+    id_at,
+    is_sound,
+    length_at,
+    type_at,
+)
+from beanrow.journal.segment import HEAD_BYTES
+
+
+class Damage:
+    """Part of a segment, or all of it, that could not be read."""
+
+    __slots__ = ("ids", "is_torn_tail", "name", "offset", "reason", "records", "size")
+
+    def __init__(self, name: str, offset: int, size: int, reason: str) -> None:
+        #: The file.
+        self.name = name
+        #: Where in it, and how many bytes.
+        self.offset = offset
+        self.size = size
+        self.reason = reason
+        #: How many records are lost; more than one may have been in bytes that make no sense, and
+        #: then this is None.
+        self.records: int | None = None
+        #: The ids of the jobs that they were about, as far as they can still be read.
+        self.ids: list[int] = []
+        #: Whether nothing sound follows in the segment.
+        self.is_torn_tail = False
+
+    def __str__(self) -> str:
+        lost = "some records" if self.records is None else f"{self.records} record"
+        ids = f", of job {', '.join(map(str, self.ids))}" if self.ids else ""
+        return (
+            f"{self.name}: {self.size} bytes from offset {self.offset} on are lost "
+            f"({self.reason}): {lost}{ids}"
+        )
+
+
+class Scan:
+    """Goes through the records of one segment: `next` until it says False.
+
+    ``offset`` and ``size`` are those of the present record; at the end ``offset`` is where the
+    next record would stand.
+    """
+
+    __slots__ = ("_data", "_name", "_seed", "damages", "offset", "size")
+
+    def __init__(self, data: bytes, seed: int, name: str) -> None:
+        self._data = data
+        self._seed = seed
+        self._name = name
+        self.offset = HEAD_BYTES
+        self.size = 0
+        self.damages: list[Damage] = []
+
+    def next(self) -> bool:
+        """Go to the next sound record. False: there is none."""
+        data = self._data
+        offset = self.offset + self.size
+        size = length_at(data, offset)
+        if size and is_sound(data, offset, size, self._seed):
+            self.offset = offset
+            self.size = size
+            return True
+        self.offset = offset
+        self.size = 0
+        if _is_empty(data, offset):
+            return False
+        return self._pass_damage(offset, size)
+
+    def _pass_damage(self, start: int, claimed_size: int) -> bool:
+        data = self._data
+        end = start + claimed_size
+        if claimed_size and end <= len(data) and (_is_empty(data, end) or self._is_record(end)):
+            damage = self._note(start, end, "its checksum does not fit")
+            damage.records = 1
+        else:
+            end = self._find(start + 1)
+            damage = self._note(start, end, "no record can be made out")
+        if JOB <= type_at_or_0(data, start) <= DELETE and start + HEADER_BYTES + 8 <= end:
+            damage.ids.append(id_at(data, start))
+        if _is_empty(data, end):
+            damage.is_torn_tail = True
+            self.offset = end
+            return False
+        self.offset = end
+        self.size = length_at(data, end)
+        return True
+
+    def _note(self, start: int, end: int, reason: str) -> Damage:
+        damage = Damage(self._name, start, end - start, reason)
+        self.damages.append(damage)
+        return damage
+
+    def _is_record(self, offset: int) -> bool:
+        size = length_at(self._data, offset)
+        return size > 0 and is_sound(self._data, offset, size, self._seed)
+
+    def _find(self, start: int) -> int:
+        """Where the next record begins; without one, where the bytes that are not 0 end."""
+        for offset in range(start, len(self._data) - HEADER_BYTES):
+            if JOB <= type_at(self._data, offset) <= DELETE + 1 and self._is_record(offset):
+                return offset
+        return len(self._data.rstrip(b"\0"))
+
+
+def type_at_or_0(data: bytes, offset: int) -> int:
+    return type_at(data, offset) if offset + HEADER_BYTES <= len(data) else 0
+
+
+def _is_empty(data: bytes, offset: int) -> bool:
+    """Whether a segment has nothing from here on but room."""
+    return data.count(0, offset) == len(data) - offset
