@@ -37,6 +37,7 @@ COMPILED_MODULES: Final = [
     "server.clock",
     "server.connection",
     "server.dispatch",
+    "server.gate",
     "server.loop",
     "server.server",
     "server.stats_documents",
