@@ -29,6 +29,7 @@ from beanrow.engine.job import GONE, Job
 from beanrow.engine.replay import Replay
 from beanrow.engine.tube import Tube
 from beanrow.journal.base import ADMITTED, BROKEN, FULL, NEVER_NS, Journal
+from beanrow.journal.checksum import IS_FAST
 from beanrow.journal.compaction import Compaction
 from beanrow.journal.homes import Homes
 from beanrow.journal.manifest import Manifest, write_manifest
@@ -101,6 +102,10 @@ class LocalJournal(Journal):
         self._is_open = False
 
     def replay(self, target: Replay, wake: Callable[[], None]) -> None:
+        if not IS_FAST:
+            log.warning(
+                "checksums are computed in Python, which is slow; pip install google-crc32c"
+            )
         self._storage.lock()
         self._wake = wake
         self._jobs = target.jobs
@@ -125,7 +130,7 @@ class LocalJournal(Journal):
         return BROKEN if self.trouble else ADMITTED
 
     def _admit(self, size: int, jobs: int) -> int:
-        if self.trouble:
+        if self.trouble or self._is_broken:
             return BROKEN
         size += self._promised_bytes
         try:
@@ -216,7 +221,8 @@ class LocalJournal(Journal):
                 for segment in self._writer.take_written():
                     if segment not in self._unsynced:
                         self._unsynced.append(segment)
-        self.trouble = ""
+        if self.trouble and not self._is_broken:
+            self.trouble = ""
         self._written = self._appended
         if not self._waits_for_sync:
             self.durable = self._written
