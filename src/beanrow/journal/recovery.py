@@ -117,6 +117,7 @@ class _Recovery:
         numbers = self._segments()
         self._check_binlogs(binlogs, numbers)
         self._replay(numbers)
+        self._storage.sync()
         self._note_missing(numbers)
         self._writer.last_number = max(numbers + self._manifest.segments, default=0)
         self._writer.last_job_id = self._target.last_job_id
@@ -240,12 +241,13 @@ class _Recovery:
         for damage in scan.damages:
             segment.is_damaged = True
             self._tell(damage)
+        # What is served from now on may have been written but never synced.
+        file = self._storage.open(name)
         if not segment.is_damaged and len(data) > segment.used_bytes:
-            file = self._storage.open(name)
             file.truncate(segment.used_bytes)
-            file.sync()
-            file.close()
             segment.allocated_bytes = segment.used_bytes
+        file.sync()
+        file.close()
 
     def _tell(self, damage: Damage) -> None:
         self._damages.append(damage)

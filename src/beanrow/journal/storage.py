@@ -112,7 +112,7 @@ class LocalStorage(Storage):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            _make(path)
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise JournalError(
@@ -156,8 +156,10 @@ class LocalStorage(Storage):
 
     def rename(self, name: str, new_name: str) -> None:
         new = self.path / new_name
-        new.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        _make(new.parent)
         (self.path / name).rename(new)
+        if new.parent != self.path:
+            _sync_directory(new.parent)
 
     def remove(self, name: str) -> None:
         (self.path / name).unlink()
@@ -169,3 +171,19 @@ class LocalStorage(Storage):
         os.close(self._directory)
         if self._lock >= 0:
             os.close(self._lock)
+
+
+def _make(path: Path) -> None:
+    """Make a directory, and those above it, so that they survive a loss of power."""
+    if not path.is_dir():
+        _make(path.parent)
+        path.mkdir(mode=_DIRECTORY_MODE)
+        _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
