@@ -45,6 +45,7 @@ COMPILED_MODULES: Final = [
 
 #: Their neighbours in the same packages that are not, and why. A test holds that none is forgotten.
 INTERPRETED_MODULES: Final = {
+    "journal.binlog": "read once, when the jobs of a beanstalkd move in",
     "journal.errors": "raised once, at the start",
     "journal.storage": "its cost is the disk; and tests put storages of their own in its place",
     "protocol.documents": "the client's, whom the network slows more than Python does",
