@@ -24,10 +24,11 @@ Serve the beanstalk protocol until SIGTERM. The options are beanstalkd's.
  -p PORT   listen on this port, a number or the name of a service (default 11300)
  -u USER   become this user, and its groups, once the sockets are open
  -z BYTES  take jobs of at most this size (default 65535, at most 1073741824)
- -b DIR    keep a journal in this directory (not in this version)
- -f MS     fsync the journal at most once in so many milliseconds; 0 is always
- -F        never fsync the journal
- -s BYTES  the size of one file of the journal
+ -b DIR    keep all jobs in a journal in this directory, which is made if need be
+ -f MS     sync the journal to the disk at most once in so many milliseconds (default 50);
+           with 0, no reply leaves before what it acknowledges is on the disk
+ -F        never sync the journal, leave that to the system; the last of -f and -F counts
+ -s BYTES  the size of one file of the journal (default 10485760)
  -V        say more: connections that open and close
  -v        print the version and exit
  -h        print this help and exit
@@ -86,8 +87,9 @@ def _options(flags: Sequence[tuple[str, str]]) -> Options:
         verbosity=sum(flag == "-V" for flag, _ in flags),
         log_format=last.get("--log-format"),
         journal=last.get("-b"),
-        fsync_interval=last.get("-f"),
-        never_fsync="-F" in last,
+        fsync=tuple(
+            None if flag == "-F" else value for flag, value in flags if flag in ("-f", "-F")
+        ),
         segment_size=last.get("-s"),
         obsolete=tuple(flag for flag in ("-c", "-n") if flag in last),
     )

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 DESCRIPTION: Final = """\
 Run a beanrow server: a work queue that every beanstalk client can use.
 
-Jobs are kept in memory. The server listens on this machine only unless -l says otherwise, and it
+Jobs are kept in memory, and with -b in a journal on disk as well, from which they come back after a
+restart or a crash. The server listens on this machine only unless -l says otherwise, and it
 has no authentication: whoever can connect can put, reserve and delete jobs.
 
 The short options are those of beanstalkd.
@@ -25,6 +26,8 @@ The short options are those of beanstalkd.
 
 EXAMPLES: Final = """\
   beanrow serve                                  on 127.0.0.1:11300
+  beanrow serve -b /var/lib/beanrow              jobs outlive the server
+  beanrow serve -b data -f 0                     and every reply is the truth after a power failure
   beanrow serve -p 11301 -V                      another port, and say who connects
   beanrow serve -l 127.0.0.1 -l ::1              IPv4 and IPv6
   beanrow serve -l unix:/run/beanrow.sock        a socket file
@@ -92,8 +95,7 @@ def run(args: argparse.Namespace) -> int:
         verbosity=args.verbose,
         log_format=args.log_format,
         journal=args.journal,
-        fsync_interval=args.fsync_interval,
-        never_fsync=args.never_fsync,
+        fsync=tuple(args.fsync),
         segment_size=args.segment_size,
         obsolete=tuple(args.obsolete),
     )
@@ -106,22 +108,38 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_journal_options(parser: Parser) -> None:
     journal = parser.add_argument_group(
-        "journal", "Not in this version: -b is refused, and the others have no effect without it."
+        "journal", "The last of -f and -F counts; without -b they have no effect, nor has -s."
     )
     journal.add_argument(
-        "-b", "--journal", metavar="DIRECTORY", help="keep every change of the queue there"
+        "-b",
+        "--journal",
+        metavar="DIRECTORY",
+        help="keep every change of the queue there; it is made if need be",
     )
     journal.add_argument(
-        "-f", "--fsync-interval", metavar="MS", help="fsync at most so often; 0 is always"
+        "-f",
+        "--fsync-interval",
+        metavar="MS",
+        dest="fsync",
+        action="append",
+        default=[],
+        help="sync to the disk at most once in so many milliseconds (default: 50); with 0, no "
+        "reply leaves before what it acknowledges is on the disk",
     )
     journal.add_argument(
-        "-F", "--never-fsync", action="store_true", help="leave that to the system"
+        "-F",
+        "--never-fsync",
+        dest="fsync",
+        action="append_const",
+        const=None,
+        help="never sync, leave that to the system",
     )
     journal.add_argument(
         "-s",
         "--segment-size",
         metavar="BYTES",
-        help="the size of one file (the other commands' -s, for --server, is not beanstalkd's)",
+        help="the size of one file (default: 10485760; the other commands' -s, for --server, is "
+        "not beanstalkd's)",
     )
     for flag in ("-c", "-n"):
         parser.add_argument(

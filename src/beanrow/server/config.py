@@ -8,6 +8,8 @@ import re
 import socket
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Final
 
 from beanrow.protocol.limits import (
     DEFAULT_MAX_JOB_BYTES,
@@ -18,6 +20,12 @@ from beanrow.protocol.limits import (
 from beanrow.server.errors import ConfigError, ListenError
 
 _MAX_PORT = 65535
+
+#: beanstalkd's, for -f.
+DEFAULT_SYNC_INTERVAL_MS: Final = 50
+#: Seven weeks, and a segment of 1 TiB: whoever wants more has mistyped.
+_MAX_SYNC_INTERVAL_MS: Final = (1 << 32) - 1
+_MAX_SEGMENT_BYTES: Final = 1 << 40
 
 
 class LogFormat(StrEnum):
@@ -38,8 +46,8 @@ class Options:
     verbosity: int = 0
     log_format: str | None = None
     journal: str | None = None
-    fsync_interval: str | None = None
-    never_fsync: bool = False
+    #: The values of every -f, and None for every -F, in order: the last one counts.
+    fsync: tuple[str | None, ...] = ()
     segment_size: str | None = None
     #: Options that beanstalkd once had, as in "-c".
     obsolete: tuple[str, ...] = ()
@@ -56,6 +64,11 @@ class Config:
     #: Whom to become once the sockets are open.
     user: str | None = None
     max_job_bytes: int = DEFAULT_MAX_JOB_BYTES
+    #: The directory that every change is kept in; None: jobs are in memory only.
+    journal: Path | None = None
+    #: How much may be lost in a loss of power: nothing with 0, so many milliseconds, or, with
+    #: None, whatever the system has not written by itself. Without a journal it has no effect.
+    sync_interval_ms: int | None = DEFAULT_SYNC_INTERVAL_MS
     #: Without a journal, only a figure in the stats document.
     segment_bytes: int = DEFAULT_SEGMENT_BYTES
     #: 0 tells of the server, 1 of connections too.
@@ -67,17 +80,14 @@ class Config:
     @classmethod
     def from_options(cls, options: Options) -> "Config":
         """Check a command line. Raises a `StartError` for the first thing that is wrong."""
-        if options.journal is not None:
-            raise ConfigError(
-                f"-b {options.journal}: this version keeps jobs in memory only and has no journal "
-                "yet; start it without -b"
-            )
         max_job_bytes, notes = _max_job_bytes(options.max_job_size)
         return cls(
             listen=tuple(_listen_address(address) for address in options.listen),
             port=_port(options.port),
             user=_user(options.user),
             max_job_bytes=max_job_bytes,
+            journal=_journal(options.journal),
+            sync_interval_ms=_sync_interval_ms(options.fsync),
             segment_bytes=_segment_bytes(options.segment_size),
             verbosity=options.verbosity,
             log_format=_log_format(options.log_format),
@@ -130,10 +140,38 @@ def _max_job_bytes(text: str | None) -> tuple[int, tuple[str, ...]]:
     return wanted, ()
 
 
+def _journal(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    if not text or "\0" in text:
+        raise ConfigError(f"-b {text!r}: names no directory; give the path of one")
+    return Path(text)
+
+
+def _sync_interval_ms(typed: tuple[str | None, ...]) -> int | None:
+    """What the last -f or -F says, as with beanstalkd; those before it must be right as well."""
+    interval_ms: int | None = DEFAULT_SYNC_INTERVAL_MS
+    for text in typed:
+        interval_ms = None if text is None else _milliseconds(text)
+    return interval_ms
+
+
+def _milliseconds(text: str) -> int:
+    interval_ms = _number("-f", text, "the time between two syncs, in milliseconds", 50)
+    if interval_ms > _MAX_SYNC_INTERVAL_MS:
+        raise ConfigError(
+            f"-f {text}: too long; give at most {_MAX_SYNC_INTERVAL_MS} milliseconds, or -F"
+        )
+    return interval_ms
+
+
 def _segment_bytes(text: str | None) -> int:
     if text is None:
         return DEFAULT_SEGMENT_BYTES
-    return _number("-s", text, "the size of a journal file, in bytes", DEFAULT_SEGMENT_BYTES)
+    size = _number("-s", text, "the size of a journal file, in bytes", DEFAULT_SEGMENT_BYTES)
+    if size > _MAX_SEGMENT_BYTES:
+        raise ConfigError(f"-s {text}: too large; give at most {_MAX_SEGMENT_BYTES} bytes")
+    return size
 
 
 def _log_format(text: str | None) -> LogFormat:
@@ -147,12 +185,13 @@ def _log_format(text: str | None) -> LogFormat:
 
 
 def _journal_notes(options: Options) -> tuple[str, ...]:
-    """What would shape a journal must be right, though it changes nothing without one."""
+    """What would shape a journal is useless without one."""
+    if options.journal is not None:
+        return ()
     given = []
-    if options.fsync_interval is not None:
-        _number("-f", options.fsync_interval, "the time between two fsyncs, in milliseconds", 50)
+    if any(text is not None for text in options.fsync):
         given.append("-f")
-    if options.never_fsync:
+    if None in options.fsync:
         given.append("-F")
     if options.segment_size is not None:
         given.append("-s")

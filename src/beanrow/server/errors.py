@@ -19,6 +19,12 @@ class ConfigError(StartError):
     exit_status = 5
 
 
+class UnusableJournalError(StartError):
+    """A directory that cannot be written, that another server uses, or that holds no journal."""
+
+    exit_status = 10
+
+
 class UnknownUserError(StartError):
     """There is no user of that name."""
 

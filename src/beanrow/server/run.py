@@ -6,9 +6,14 @@ import platform
 
 import beanrow
 from beanrow.build import BUILD
+from beanrow.journal import checksum
+from beanrow.journal.base import Journal
+from beanrow.journal.errors import JournalError
+from beanrow.journal.local import LocalJournal
+from beanrow.journal.storage import LocalStorage
 from beanrow.server import logs, process
 from beanrow.server.config import Config
-from beanrow.server.errors import StartError
+from beanrow.server.errors import StartError, UnusableJournalError
 from beanrow.server.listeners import Listeners
 from beanrow.server.server import Server
 from beanrow.server.systemd import Notifier, take_sockets
@@ -49,15 +54,48 @@ def _serve(config: Config) -> None:
             listeners.sockets,
             max_job_bytes=config.max_job_bytes,
             segment_bytes=config.segment_bytes,
+            journal=_journal(config),
         )
         process.handle_signals(server, on_stop=notifier.stopping, on_abort=listeners.close)
         process.stop_cycle_collector()
-        _announce(config, listeners, max_descriptors)
-        notifier.ready()
+
+        def tell_ready() -> None:
+            _announce(config, listeners, max_descriptors)
+            notifier.ready()
+
         try:
-            server.run()
+            server.run(tell_ready)
+        except JournalError as error:
+            raise UnusableJournalError(str(error)) from error
         finally:
             process.forget_wakeups()
+
+
+def _journal(config: Config) -> Journal | None:
+    """Open the directory, as the user whom the server has become. Raises `UnusableJournalError`."""
+    if config.journal is None:
+        return None
+    if not checksum.IS_FAST:
+        log.warning("the package google-crc32c is missing: the journal is much slower without it")
+    try:
+        storage = LocalStorage(config.journal)
+    except JournalError as error:
+        raise UnusableJournalError(str(error)) from error
+    return LocalJournal(
+        storage, segment_bytes=config.segment_bytes, sync_interval_ms=config.sync_interval_ms
+    )
+
+
+def _describe_journal(config: Config) -> str:
+    if config.journal is None:
+        return "no journal"
+    if config.sync_interval_ms is None:
+        policy = "never synced"
+    elif config.sync_interval_ms:
+        policy = f"synced every {config.sync_interval_ms} ms"
+    else:
+        policy = "synced before each reply"
+    return f"journal {config.journal} {policy}"
 
 
 def _listeners(config: Config) -> Listeners:
@@ -77,9 +115,11 @@ def _announce(config: Config, listeners: Listeners, max_descriptors: int) -> Non
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "max_job_bytes": config.max_job_bytes,
         "max_open_files": max_descriptors,
+        "journal": None if config.journal is None else str(config.journal),
+        "sync_interval_ms": config.sync_interval_ms,
     }
     log.info(
-        "beanrow %s serves on %s (pid %d, %s, %s, jobs up to %d bytes, %d open files)",
+        "beanrow %s serves on %s (pid %d, %s, %s, jobs up to %d bytes, %d open files, %s)",
         facts["version"],
         ", ".join(listeners.names()),
         facts["pid"],
@@ -87,6 +127,7 @@ def _announce(config: Config, listeners: Listeners, max_descriptors: int) -> Non
         facts["python"],
         config.max_job_bytes,
         max_descriptors,
+        _describe_journal(config),
         extra=facts,
     )
     if listeners.listens_everywhere():
