@@ -1,5 +1,6 @@
 """The situations in which the servers are compared."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -14,7 +15,8 @@ class Case:
     """One situation: what each connection does, how many do it, and what the queue holds.
 
     `window` commands of each connection are in flight at any time. `tubes` other tubes exist
-    meanwhile, each with a job delayed by a day, the first `PAUSED_TUBES` of them paused.
+    meanwhile, each with a job delayed by a day, the first `PAUSED_TUBES` of them paused. `policy`
+    is how the servers sync their journal, as they spell it; None: they have no journal.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Case:
     connections: int
     window: int = 1
     tubes: int = 0
+    policy: str | None = None
 
     @property
     def commands_per_unit(self) -> int:
@@ -40,7 +43,8 @@ class Case:
         connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
         in_flight = "one" if self.window == 1 else str(self.window)
         beside = f", beside {self.tubes:,} tubes of delayed jobs" if self.tubes else ""
-        return f"{verbs} on {connections}, {in_flight} in flight each{beside}"
+        journal = f", journal with {self.policy}" if self.policy else ""
+        return f"{verbs} on {connections}, {in_flight} in flight each{beside}{journal}"
 
 
 CASES = (
@@ -57,16 +61,36 @@ CASES = (
 )
 
 
-def select(patterns: str) -> tuple[Case, ...]:
+#: How often a journal is synced: before every reply, every 50 ms, never.
+POLICIES = {"f0": "-f 0", "f50": "-f 50", "F": "-F"}
+
+
+def _durability_cases() -> tuple[Case, ...]:
+    shapes = {"50": (50, 1), "1": (1, 1), "500": (500, 1), "pipelined": (10, 100)}
+    cases: list[Case] = []
+    verbs: Literal["put", "cycle"]
+    for verbs in ("put", "cycle"):
+        cases.append(Case(f"{verbs}-50-memory", verbs, connections=50))
+        for shape, (connections, window) in shapes.items():
+            for name, policy in POLICIES.items():
+                case = Case(f"{verbs}-{shape}-{name}", verbs, connections, window, policy=policy)
+                cases.append(case)
+    return tuple(cases)
+
+
+DURABILITY_CASES = _durability_cases()
+
+
+def select(patterns: str, among: Sequence[Case] = CASES) -> tuple[Case, ...]:
     """Find the cases a comma-separated list of shell patterns names, in their usual order.
 
     Raises BenchmarkError for a pattern that no case matches.
     """
     wanted = [pattern.strip() for pattern in patterns.split(",")]
     for pattern in wanted:
-        if not any(fnmatchcase(case.name, pattern) for case in CASES):
-            names = ", ".join(case.name for case in CASES)
+        if not any(fnmatchcase(case.name, pattern) for case in among):
+            names = ", ".join(case.name for case in among)
             raise BenchmarkError(f"no case is called {pattern!r}; there are {names}")
     return tuple(
-        case for case in CASES if any(fnmatchcase(case.name, pattern) for pattern in wanted)
+        case for case in among if any(fnmatchcase(case.name, pattern) for pattern in wanted)
     )

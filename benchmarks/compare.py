@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.cases import Case
+from benchmarks.journals import Journals
 from benchmarks.load import Load, Measurement, typical
 from benchmarks.prefill import prefill
 from benchmarks.servers import Contender, running
@@ -67,13 +68,14 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two servers, the load for them, and how long and how often each case runs."""
+    """Two servers, the load for them, how long and how often each case runs, and on which disk."""
 
     baseline: Contender
     candidate: Contender
     load: Load
     rounds: int
     seconds: float
+    journals: Journals
 
     def compare(self, case: Case, say: Callable[[str], None]) -> CaseResult:
         """Measure one case; `say` hears after each of its 1 + `rounds` steps what came out.
@@ -122,7 +124,10 @@ class Comparison:
         seconds: float | None = None,
         warmup_units: int = 0,
     ) -> Measurement:
-        with running(contender, self.load.cores.server) as server:
+        with (
+            self.journals.options(case.policy) as options,
+            running(contender, self.load.cores.server, options) as server,
+        ):
             prefill(server, case.tubes)
             return self.load.run(
                 server, case, units=units, seconds=seconds, warmup_units=warmup_units

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,23 +63,32 @@ class Server:
 
 
 @contextmanager
-def running(contender: Contender, core: int | None) -> Iterator[Server]:
+def running(
+    contender: Contender,
+    core: int | None,
+    options: Sequence[str] = (),
+    start_timeout_s: float = START_TIMEOUT_S,
+) -> Iterator[Server]:
     """Run a fresh server, pinned to a core, and end it afterwards.
 
-    Raises BenchmarkError when it cannot be started or does not answer.
+    The options are put behind its command line. Raises BenchmarkError when it cannot be started or
+    does not answer within `start_timeout_s`.
     """
     port = _free_port()
     with tempfile.TemporaryFile() as log:
         try:
             process = subprocess.Popen(
-                contender.arguments(port), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*contender.arguments(port), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         except OSError as error:
             advice = "; run `make peers`" if str(BEANSTALKD) in contender.command else ""
             raise BenchmarkError(f"cannot start {contender.name}: {error}{advice}") from error
         try:
             pin(process.pid, core)
-            yield _wait_until_it_answers(contender, process, port, log)
+            yield _wait_until_it_answers(contender, process, port, log, start_timeout_s)
         finally:
             _stop(process)
 
@@ -98,12 +107,16 @@ def _free_port() -> int:
 
 
 def _wait_until_it_answers(
-    contender: Contender, process: subprocess.Popen[bytes], port: int, log: IO[bytes]
+    contender: Contender,
+    process: subprocess.Popen[bytes],
+    port: int,
+    log: IO[bytes],
+    timeout_s: float,
 ) -> Server:
-    give_up_at_s = time.monotonic() + START_TIMEOUT_S
+    give_up_at_s = time.monotonic() + timeout_s
     while process.poll() is None and time.monotonic() < give_up_at_s:
         try:
-            facts = _stats(port)
+            facts = ask_stats(port, timeout_s)
         except ConnectionRefusedError:
             time.sleep(0.01)
             continue
@@ -118,9 +131,9 @@ def _wait_until_it_answers(
     raise BenchmarkError(f"{contender.name} did not start: {lines[-1] if lines else 'no reason'}")
 
 
-def _stats(port: int) -> dict[str, str]:
+def ask_stats(port: int, timeout_s: float = REPLY_TIMEOUT_S) -> dict[str, str]:
     """Ask for the stats document of the whole server, `key: value` lines of YAML."""
-    with socket.create_connection((HOST, port), START_TIMEOUT_S) as connection:
+    with socket.create_connection((HOST, port), timeout_s) as connection:
         connection.sendall(b"stats\r\n")
         with connection.makefile("rb") as replies:
             head = replies.readline().split()
