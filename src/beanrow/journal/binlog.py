@@ -169,6 +169,9 @@ class _Layout:
 
 _LAYOUTS: Final = {7: _Layout("<i", 80, 1), 5: _Layout("<Q", 77, 1000)}
 
+#: The versions that can be read.
+VERSIONS: Final = frozenset(_LAYOUTS)
+
 
 class _Reader:
     """Follows the records of one file after the other."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from beanrow.engine.replay import Replay
 from beanrow.journal.base import JournalFacts
-from beanrow.journal.binlog import binlog_names, read_binlogs
+from beanrow.journal.binlog import VERSIONS, BinlogContents, binlog_names, read_binlogs
 from beanrow.journal.compaction import Compaction
 from beanrow.journal.errors import JournalError
 from beanrow.journal.homes import Homes
@@ -114,18 +114,21 @@ class _Recovery:
 
     def run(self) -> Recovered:
         binlogs = binlog_names(self._names)
-        numbers = self._segments()
-        self._check_binlogs(binlogs, numbers)
+        is_import = self._has_to_import(binlogs)
+        numbers = self._segments(is_import)
+        contents = self._read_binlogs() if is_import else None
         self._replay(numbers)
         self._storage.sync()
         self._note_missing(numbers)
         self._writer.last_number = max(numbers + self._manifest.segments, default=0)
         self._writer.last_job_id = self._target.last_job_id
         self._writer.adopt_spare()
+        if contents is not None:
+            self._begin_import(binlogs)
         self._writer.begin()
         is_damaged = bool(self._damages or self._aside or self._bad_manifests)
-        if binlogs and not self._manifest.imported:
-            self._import(binlogs)
+        if contents is not None:
+            self._import(contents)
         if is_damaged:
             self._write_anew()
         if is_damaged or binlogs:
@@ -143,7 +146,25 @@ class _Recovery:
                     return head.instance
         return secrets.token_bytes(INSTANCE_BYTES)
 
-    def _segments(self) -> list[int]:
+    def _has_to_import(self, binlogs: list[str]) -> bool:
+        """Whether beanstalkd's files have still to be read; they may also only be left over."""
+        known = self._manifest.imported
+        if not binlogs:
+            self._manifest.imported = []
+            return False
+        # An import that was begun and not finished begins again; beanstalkd may have run meanwhile.
+        if self._is_new or (known and not self._manifest.segments and set(known) <= set(binlogs)):
+            has_segments = any(segment_number(name) is not None for name in self._names)
+            if not (self._is_new and has_segments):
+                return True
+        elif set(binlogs) <= set(known):
+            return False
+        raise JournalError(
+            f"the directory holds a journal of beanrow and {binlogs[0]} of beanstalkd; move "
+            "one of them to a directory of its own"
+        )
+
+    def _segments(self, is_import: bool) -> list[int]:
         """The numbers of the segments that belong to the journal, and remove what was to go."""
         numbers: list[int] = []
         listed = self._manifest.segments
@@ -151,21 +172,11 @@ class _Recovery:
             number = segment_number(name)
             if number is None:
                 continue
-            if listed and number not in listed and number < listed[-1]:
-                self._storage.remove(name)  # a crash has interrupted that
+            if is_import or (listed and number not in listed and number < listed[-1]):
+                self._storage.remove(name)  # a crash has interrupted that, or an import
             else:
                 numbers.append(number)
         return sorted(numbers)
-
-    def _check_binlogs(self, binlogs: list[str], numbers: list[int]) -> None:
-        if not binlogs:
-            return
-        known = self._manifest.imported
-        if (numbers or known or not self._is_new) and not set(binlogs) <= set(known):
-            raise JournalError(
-                f"the directory holds a journal of beanrow and {binlogs[0]} of beanstalkd; move "
-                "one of them to a directory of its own"
-            )
 
     def _note_missing(self, numbers: list[int]) -> None:
         for number in self._manifest.segments:
@@ -264,9 +275,25 @@ class _Recovery:
 
     # --- writing --------------------------------------------------------------------------
 
-    def _import(self, binlogs: list[str]) -> None:
-        """Write the jobs of beanstalkd's binlog into segments of our own."""
+    def _read_binlogs(self) -> BinlogContents:
         contents = read_binlogs(self._storage)
+        if contents.flaws and not any(file.version in VERSIONS for file in contents.files):
+            raise JournalError(
+                f"no file of beanstalkd's binlog can be read ({contents.flaws[0]}); to begin "
+                "without them, move them away"
+            )
+        return contents
+
+    def _begin_import(self, binlogs: list[str]) -> None:
+        """From here on, until the manifest names segments, all segments are of the import."""
+        for name in self._bad_manifests:
+            set_aside(self._storage, name)
+        self._bad_manifests = []
+        self._manifest.imported = binlogs
+        self._write_manifest()
+
+    def _import(self, contents: BinlogContents) -> None:
+        """Write the jobs of beanstalkd's binlog into segments of our own."""
         self._target.last_job_id = max(self._target.last_job_id, contents.last_job_id)
         self._writer.last_job_id = self._target.last_job_id
         for count, facts in enumerate(contents.jobs.values(), 1):
@@ -277,8 +304,13 @@ class _Recovery:
             if count % _RECORDS_PER_WRITE == 0:
                 self._writer.write_out()
         for flaw in contents.flaws:
-            log.error("%s", flaw)
-        log.info("imported %d jobs from %d files of beanstalkd", len(contents.jobs), len(binlogs))
+            log.error("%s; the file is kept in %s/", flaw, IMPORTED)
+        log.info(
+            "imported %d jobs from %d files of beanstalkd, which are now in %s/",
+            len(contents.jobs),
+            len(contents.files),
+            IMPORTED,
+        )
 
     def _write_anew(self) -> None:
         for segment in list(self._writer.segments.values()):
