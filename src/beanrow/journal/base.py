@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from beanrow.engine.change import Changes
+from beanrow.engine.job import Job
 from beanrow.engine.replay import Replay
 
 # What `admit…` answers.
@@ -74,6 +75,10 @@ class Journal(ABC):
     @abstractmethod
     def admit_deletes(self) -> int:
         """Whether jobs may be deleted. There is always room for that."""
+
+    def segment_of(self, job: Job) -> int:
+        """The number of the segment with the record of a job; 0 when there is none (yet)."""
+        return 0
 
     @abstractmethod
     def append(self, changes: Changes) -> None:

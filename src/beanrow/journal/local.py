@@ -142,6 +142,10 @@ class LocalJournal(Journal):
         self._promised_bytes = size
         return ADMITTED
 
+    def segment_of(self, job: Job) -> int:
+        home = job.home
+        return home.number if isinstance(home, Segment) else 0
+
     # --- changes --------------------------------------------------------------------------
 
     def append(self, changes: Changes) -> None:

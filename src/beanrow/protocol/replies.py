@@ -80,7 +80,7 @@ age: %(age)d
 delay: %(delay)d
 ttr: %(ttr)d
 time-left: %(time-left)d
-file: 0
+file: %(file)d
 reserves: %(reserves)d
 timeouts: %(timeouts)d
 releases: %(releases)d

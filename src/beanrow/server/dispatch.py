@@ -207,7 +207,7 @@ class Dispatcher:
         job = self.engine.jobs.get(command.number)
         if job is None:
             return replies.NOT_FOUND
-        return replies.ok(job_document(job, self.now_ns))
+        return replies.ok(job_document(job, self.journal.segment_of(job), self.now_ns))
 
     def _stats_tube(self, session: Session, command: Command) -> bytes:
         tube = self.engine.tubes.get(command.tube)

@@ -40,8 +40,8 @@ class ServerFacts:
         }
 
 
-def job_document(job: Job, now_ns: int) -> bytes:
-    """The answer to stats-job: all times in whole seconds."""
+def job_document(job: Job, segment: int, now_ns: int) -> bytes:
+    """The answer to stats-job: all times in whole seconds, and the segment it is kept in."""
     return replies.STATS_JOB % {
         b"id": job.id,
         b"tube": job.tube.name,
@@ -51,6 +51,7 @@ def job_document(job: Job, now_ns: int) -> bytes:
         b"delay": job.delay_s,
         b"ttr": job.ttr_s,
         b"time-left": job.time_left_ns(now_ns) // NS_PER_S,
+        b"file": segment,
         b"reserves": job.reserves,
         b"timeouts": job.timeouts,
         b"releases": job.releases,
