@@ -1,5 +1,7 @@
 """Moving in from beanstalkd: its jobs into our segments, its files aside."""
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,7 @@ def write_binlogs(folder: Path) -> dict[str, bytes]:
     """Jobs in two files; returns what is in these."""
     folder.mkdir(exist_ok=True)
     first, second = BinlogBuilder(), BinlogBuilder(5)
-    for job_id in range(1, 101):
+    for job_id in range(1, 41):
         first.record(job_id, b"body %d" % job_id, tube=b"mail", pri=job_id)
     for job_id in (3, 1, 2):
         first.record(job_id, b"body %d" % job_id, state=real.BURIED, pri=job_id)
@@ -57,7 +59,7 @@ def write_binlogs(folder: Path) -> dict[str, bytes]:
 
 EXPECTED: Shown = {
     job_id: (b"mail", b"body %d" % job_id, "buried" if job_id < 4 else "ready", job_id)
-    for job_id in range(1, 101)
+    for job_id in range(1, 41)
     if job_id != 4
 }
 BURIED = [b"body 3", b"body 1", b"body 2"]
@@ -93,9 +95,10 @@ class CrashError(Exception):
 class DoomedStorage(LocalStorage):
     """Works for so many calls that change something, and then never again."""
 
-    def __init__(self, path: Path, calls: int) -> None:
+    def __init__(self, path: Path, calls: int, *, tears: bool) -> None:
         super().__init__(path)
         self.calls = calls
+        self.tears = tears
 
     def spend(self) -> None:
         if self.calls == 0:
@@ -119,14 +122,14 @@ class DoomedStorage(LocalStorage):
 
 
 class DoomedFile(LocalFile):
-    """A file of a `DoomedStorage`; of its last write, half arrives."""
+    """A file of a `DoomedStorage`; of its last write, nothing or half arrives."""
 
     def __init__(self, file: File, storage: DoomedStorage) -> None:
         self.file = file
         self.storage = storage
 
     def write(self, data: bytes, offset: int) -> int:
-        if self.storage.calls == 0:
+        if self.storage.calls == 0 and self.storage.tears:
             self.file.write(data[: len(data) // 2], offset)
         self.storage.spend()
         return self.file.write(data, offset)
@@ -146,43 +149,68 @@ class DoomedFile(LocalFile):
         self.file.close()
 
 
-def test_a_crash_at_any_moment_is_harmless(tmp_path: Path) -> None:
-    calls = 0
-    while True:
-        folder = tmp_path / str(calls)
-        binlogs = write_binlogs(folder)
-        storage = DoomedStorage(folder, calls)
+def crashed(root: Path, junk: dict[str, bytes] | None = None) -> Iterator[Path]:
+    """Directories in which a first start has crashed, at every moment that it could."""
+    for number in count():
+        calls, tears = divmod(number, 2)
+        folder = root / str(number)
+        write_binlogs(folder)
+        for name, data in (junk or {}).items():
+            (folder / name).write_bytes(data)
+        storage = DoomedStorage(folder, calls, tears=bool(tears))
         try:
             _, journal = start(storage)
         except CrashError:
             storage.close()
         else:
             journal.close()
-            break
+            assert calls > 10
+            return
+        yield folder
+
+
+def test_a_crash_at_any_moment_is_harmless(tmp_path: Path) -> None:
+    binlogs = write_binlogs(tmp_path / "whole")
+    for folder in crashed(tmp_path):
         assert_moved_in(folder, binlogs)
-        calls += 1
-    assert calls > 10
+
+
+def test_a_second_crash_is_harmless_too(tmp_path: Path) -> None:
+    binlogs = write_binlogs(tmp_path / "whole")
+    for folder in crashed(tmp_path, {"manifest-1": b"half a mani"}):
+        assert_moved_in(folder, binlogs)
 
 
 def test_an_import_begins_again_with_what_beanstalkd_wrote_meanwhile(tmp_path: Path) -> None:
     """Interrupted, the old server may serve on; what it says last counts."""
-    calls = 0
-    while True:
-        folder = tmp_path / str(calls)
-        write_binlogs(folder)
-        storage = DoomedStorage(folder, calls)
-        try:
-            _, journal = start(storage)
-        except CrashError:
-            storage.close()
-        else:
-            journal.close()
-            break
-        if len(list(folder.glob("binlog.*"))) == 2 and not is_imported(folder):
+    for folder in crashed(tmp_path):
+        if not is_imported(folder):
             BinlogBuilder().record(5, state=real.INVALID).write(folder, 11)
             jobs, _ = served_from(folder)
             assert set(jobs) == set(EXPECTED) - {5}
-        calls += 1
+
+
+def test_a_manifest_lost_while_files_move_aside_brings_no_import_back(tmp_path: Path) -> None:
+    tried = 0
+    for folder in crashed(tmp_path):
+        if is_imported(folder) and (folder / "beanstalkd" / "binlog.9").exists():
+            (folder / "manifest-0").write_bytes(b"lost")
+            jobs, _ = served_from(folder)
+            assert jobs == EXPECTED
+            tried += 1
+    assert tried
+
+
+def test_files_that_come_later_are_not_taken_for_those_imported(tmp_path: Path) -> None:
+    tried = 0
+    for folder in crashed(tmp_path):
+        if is_imported(folder) and not list(folder.glob("binlog.*")):
+            served_from(folder)
+            BinlogBuilder().record(5, tube=b"other").write(folder, 9)
+            with pytest.raises(JournalError, match=r"binlog\.9 of beanstalkd"):
+                served_from(folder)
+            tried += 1
+    assert tried
 
 
 def is_imported(folder: Path) -> bool:
