@@ -82,10 +82,11 @@ class Replay:
         for job in sorted(buried, key=attrgetter("tie")):
             engine.restore(job)
         engine.restore_ids(self.last_job_id, self._last_order)
-        for facts in self._pauses.values():
-            engine.restore_pause(facts.tube, facts.pause_s, facts.until_ns)
         for tube in self._tubes.values():
             engine.forget_unneeded(tube)
+        # Only now: a tube may have been used, and paused, when its last job was deleted.
+        for facts in self._pauses.values():
+            engine.restore_pause(facts.tube, facts.pause_s, facts.until_ns)
         engine.tick(now_ns)
 
     def _set(self, job: Job, facts: JobFacts) -> None:
