@@ -121,10 +121,11 @@ class _Recovery:
         self._storage.sync()
         self._note_missing(numbers)
         self._writer.last_number = max(numbers + self._manifest.segments, default=0)
+        if contents is not None:
+            self._target.last_job_id = contents.last_job_id
+            self._begin_import(binlogs)
         self._writer.last_job_id = self._target.last_job_id
         self._writer.adopt_spare()
-        if contents is not None:
-            self._begin_import(binlogs)
         self._writer.begin()
         is_damaged = bool(self._damages or self._aside or self._bad_manifests)
         if contents is not None:
@@ -294,8 +295,6 @@ class _Recovery:
 
     def _import(self, contents: BinlogContents) -> None:
         """Write the jobs of beanstalkd's binlog into segments of our own."""
-        self._target.last_job_id = max(self._target.last_job_id, contents.last_job_id)
-        self._writer.last_job_id = self._target.last_job_id
         for count, facts in enumerate(contents.jobs.values(), 1):
             job = self._target.put(facts)
             segment = self._writer.place(job_bytes(job))
