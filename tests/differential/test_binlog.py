@@ -21,7 +21,7 @@ from beanrow.engine.change import JobFacts
 from beanrow.engine.job import BURIED, DELAYED, STATE_NAMES
 from beanrow.journal.binlog import BinlogContents, read_binlogs
 from beanrow.journal.storage import LocalStorage
-from tests.peers import running_beanstalkd
+from tests.peers import running_beanrow, running_beanstalkd
 from tests.unit.journal import binlog_builder
 from tests.unit.journal.binlog_builder import BinlogBuilder
 
@@ -29,7 +29,7 @@ NS_PER_S = 1_000_000_000
 TUBES = ["default", "mail", "0", "+/;.$_()-", "x" * 200]
 LARGE = ("-z", "70000")
 
-pytestmark = pytest.mark.any_build
+any_build = pytest.mark.any_build
 
 Shown = dict[int, tuple[dict[str, Any], bytes]]
 
@@ -110,6 +110,7 @@ def put(queue: Connection, body: bytes = b"x", **how: int) -> int:
     return queue.put(body, **how)
 
 
+@any_build
 def test_jobs_in_every_state(tmp_path: Path) -> None:
     folder = tmp_path / "binlog"
     folder.mkdir()
@@ -156,6 +157,7 @@ def test_jobs_in_every_state(tmp_path: Path) -> None:
     assert [before[job_id][0]["buries"] for job_id in buried] == [1, 1, 1]
 
 
+@any_build
 def test_jobs_that_beanstalkd_moved_to_newer_files(tmp_path: Path) -> None:
     folder = tmp_path / "binlog"
     folder.mkdir()
@@ -176,6 +178,7 @@ def test_jobs_that_beanstalkd_moved_to_newer_files(tmp_path: Path) -> None:
     assert found.last_job_id == last
 
 
+@any_build
 @pytest.mark.parametrize("seed", range(3))
 def test_anything(tmp_path: Path, seed: int) -> None:
     """A random life with several starts; `seed` shows it again."""
@@ -220,6 +223,49 @@ def live(queue: Connection, rng: random.Random) -> int:
     return last
 
 
+def test_moving_in(tmp_path: Path) -> None:
+    """From the binlog of the real server to ours that serves, and serves again."""
+    rng = random.Random(11300)
+    folder = tmp_path / "binlog"
+    folder.mkdir()
+    last = 0
+    for _ in range(2):
+        with killed(folder, "-s", "4096") as queue:
+            for tube in TUBES:
+                queue.watch(tube)
+            last = max(last, live(queue, rng))
+    files = {path.name: path.read_bytes() for path in folder.glob("binlog.*")}
+    assert len(files) > 2
+    real = shown_after_a_restart(folder, last)
+    states = {shown["state"] for shown, _ in real.values()}
+    assert states == {"ready", "delayed", "buried"}
+    for _ in range(2):
+        with (
+            running_beanrow("-b", str(folder), *LARGE) as server,
+            Connection(server.host, server.port) as queue,
+        ):
+            assert_same(shown_by(queue, last), real)
+            last_put = queue.put("new")
+            assert last_put > last
+            queue.delete(last_put)
+        aside = folder / "beanstalkd"
+        assert {path.name: path.read_bytes() for path in aside.iterdir()} == files
+        assert list(folder.glob("binlog.*")) == []
+
+
+def assert_same(ours: Shown, real: Shown) -> None:
+    assert set(ours) == set(real)
+    for job_id, (shown, body) in ours.items():
+        theirs, real_body = real[job_id]
+        assert body == real_body
+        for name in ("age", "time_left"):
+            assert abs(shown.pop(name) - theirs[name]) <= 15, (job_id, name)
+        if shown["state"] == "buried":
+            shown["buries"] += 1
+        assert shown == {name: theirs[name] for name in shown}, job_id
+
+
+@any_build
 def test_version_5(tmp_path: Path) -> None:
     """No server that writes it is at hand, but the real one of today still reads it."""
     now_ns = time.time_ns() // 1000 * 1000
