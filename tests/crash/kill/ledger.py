@@ -99,6 +99,8 @@ class Job:
     body: bytes
     tube: bytes
     ttr_s: int
+    #: It is to grow old: clients delete it but rarely.
+    stays: bool = False
     #: None until somebody was told.
     id: int | None = None
     certain: State = GONE

@@ -29,6 +29,9 @@ TTRS_S = (0, 1, 60, 2**32 - 1)
 BODY_BYTES = (0, 10, 10, 100, 100, 100, 1000, 5000)
 LARGE_BODY_BYTES = 65_000
 LARGE_BODIES = 0.002  # of all
+#: Some jobs grow old, and segments come and go behind them.
+STAYING_JOBS = 0.02  # of all
+DELETES_OF_STAYING_JOBS = 0.05  # of all that would be of others
 
 _KICK_ALL = 1_000_000
 
@@ -91,7 +94,7 @@ class Client:
 
     def send_some(self) -> None:
         """Think of a few commands and send them all at once."""
-        if not self._out:
+        while not self._out:  # not every idea leads to a command
             if self._rng.random() < 0.05:
                 self._kick()
             else:
@@ -127,15 +130,18 @@ class Client:
     # --- what to do -------------------------------------------------------------------------
 
     def _choose(self) -> Callable[[], None]:
-        is_full = len(self._ledger.jobs) > self._most_jobs
+        is_full = self._is_full()
         choices: dict[Callable[[], None], int] = {
-            self._put: 2 if is_full else 30,
+            self._put: 12 if is_full else 30,
             self._reserve: 25,
             self._work: 60 if self._held else 0,
-            self._meddle: 40 if is_full else 15,
+            self._meddle: 50 if is_full else 15,
             self._pause: 2,
         }
         return self._rng.choices(list(choices), list(choices.values()))[0]
+
+    def _is_full(self) -> bool:
+        return len(self._ledger.jobs) > self._most_jobs
 
     def _put(self) -> None:
         tube = self._rng.choice((*self._own, *SHARED_TUBES))
@@ -146,7 +152,7 @@ class Client:
             size = LARGE_BODY_BYTES
         body = f"{self.name}-{self._puts} ".encode() + self._rng.randbytes(size)
         ttr_s = self._rng.choice(TTRS_S)
-        job = Job(body, tube, max(ttr_s, 1))
+        job = Job(body, tube, max(ttr_s, 1), stays=self._rng.random() < STAYING_JOBS)
         pri, delay_s = self._pri(), self._delay_s(tube)
         change = self._ledger.send_put(job, self.name, pri, delay_s)
         line = b"put %d %d %d %d\r\n" % (pri, delay_s, ttr_s, len(body))
@@ -164,7 +170,7 @@ class Client:
         job = self._held.pop(self._rng.randrange(len(self._held)))
         assert job.id is not None
         what = self._rng.random()
-        if what < 0.35:
+        if what < 0.35 or self._is_full():
             self._delete(job)
         elif what < 0.6:
             pri, delay_s = self._pri(), self._delay_s(job.tube)
@@ -214,6 +220,8 @@ class Client:
         self._ask(Asked("reserve-job", job, change), b"reserve-job %d" % (job.id or 0))
 
     def _delete(self, job: Job) -> None:
+        if job.stays and self._rng.random() > DELETES_OF_STAYING_JOBS:
+            return
         job.deletes_under_way += 1
         self._ask(Asked("delete", job), b"delete %d" % (job.id or 0))
 

@@ -24,9 +24,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from beanrow.journal.record import JOB_BYTES
 from tests.crash.kill.audit import Audit
 from tests.crash.kill.ledger import Ledger
 from tests.crash.kill.mixed_load import CLIENTS, Client, all_tubes, run_load
@@ -35,9 +36,10 @@ from tests.e2e.server_process import SERVE
 from tests.peers import BEANSTALKD, HOST, free_port
 
 POLICIES = (("-f", "0"), ("-f", "50"), ("-F",))
-#: Small, so that segments come and go all the time. A body of 65,000 bytes fits in.
-SEGMENT_BYTES = 131_072
-MOST_JOBS = 400
+#: Small, so that segments come and go all the time. The largest jobs need longer ones.
+SEGMENT_BYTES = 65_536
+#: With few jobs segments go because nothing is left in them, with many by compaction.
+MOST_JOBS = (20, 100, 400)
 LOAD_S = (0.05, 0.5)
 KILLS_WHILE_STARTING = 0.2  # of all starts
 KILL_WHILE_STARTING_S = (0.05, 0.4)
@@ -46,6 +48,7 @@ STOPS = 0.1  # of all ends
 START_S = 30.0
 END_S = 15.0
 REPLY_S = 15.0
+TIDYING_S = 3.0
 MOST_FINDINGS = 20
 
 
@@ -115,16 +118,30 @@ class Rounds:
             with self._connect_first(life) as connected:
                 findings = Audit(Wire(connected), self._ledger).run(all_tubes(), self._rng)
                 assert not findings, "\n  ".join(["the audit found", *findings[:MOST_FINDINGS]])
+                self._check_size()
                 yield life
         finally:
             life.make_sure_of_end()
+
+    def _check_size(self) -> None:
+        """Below twice the live bytes and two segments, as soon as the disk has been tidied up."""
+        jobs = self._ledger.jobs.values()
+        live = sum(JOB_BYTES + len(job.tube) + len(job.body) for job in jobs)
+        bound = 2 * live + 2 * SEGMENT_BYTES
+        give_up_s = time.monotonic() + TIDYING_S
+        while (size := _segment_bytes_in(self._journal)) > bound:
+            assert time.monotonic() < give_up_s, f"{size} bytes on disk for {live} live ones"
+            time.sleep(0.01)
 
     def _load_and_end(self, life: Life, number: int) -> str:
         ledger = self._ledger
         jobs, last_id = len(ledger.jobs), ledger.last_id
         seconds = self._rng.uniform(*LOAD_S)
         sign = signal.SIGTERM if self._rng.random() < STOPS else signal.SIGKILL
-        clients = [self._client(f"r{number}-c{index}", index) for index in range(CLIENTS)]
+        most_jobs = self._rng.choice(MOST_JOBS)
+        clients = [
+            self._client(f"r{number}-c{index}", index, most_jobs) for index in range(CLIENTS)
+        ]
         run_load(clients, seconds, lambda: life.end(sign))
         ledger.end_of_life()
         puts = ledger.last_id - last_id
@@ -132,9 +149,9 @@ class Rounds:
             f"{jobs} jobs found as they must be; {puts} puts in {seconds:.2f} s, then {sign.name}"
         )
 
-    def _client(self, name: str, index: int) -> Client:
+    def _client(self, name: str, index: int, most_jobs: int) -> Client:
         rng = random.Random(f"{self.seed} {name}")
-        return Client(self._connect(), index, name, self._ledger, rng, MOST_JOBS)
+        return Client(self._connect(), index, name, self._ledger, rng, most_jobs)
 
     # --- the server -------------------------------------------------------------------------
 
@@ -164,6 +181,15 @@ class Rounds:
         copy = self.folder / "before"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self._journal, copy)
+
+
+def _segment_bytes_in(folder: Path) -> int:
+    """Segments may vanish while we look."""
+    total = 0
+    for segment in folder.glob("segment-*"):
+        with suppress(FileNotFoundError):
+            total += segment.stat().st_size
+    return total
 
 
 def main() -> None:
