@@ -77,7 +77,7 @@ class Journal(ABC):
         """Whether jobs may be deleted. There is always room for that."""
 
     def segment_of(self, job: Job) -> int:
-        """The number of the segment with the record of a job; 0 when there is none (yet)."""
+        """The number of the segment that keeps a job; 0 when none does."""
         return 0
 
     @abstractmethod

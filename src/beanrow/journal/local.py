@@ -144,7 +144,8 @@ class LocalJournal(Journal):
 
     def segment_of(self, job: Job) -> int:
         home = job.home
-        return home.number if isinstance(home, Segment) else 0
+        # One put in this tick has none yet; it is about to be written here.
+        return home.number if isinstance(home, Segment) else self._writer.current.number
 
     # --- changes --------------------------------------------------------------------------
 
