@@ -13,6 +13,7 @@ import pytest
 
 import beanrow
 from beanrow.build import BUILD
+from benchmarks import durability
 from benchmarks.__main__ import main
 from benchmarks.cases import PAUSED_TUBES, Case
 from benchmarks.cores import choose_cores
@@ -169,6 +170,46 @@ def test_what_cannot_be_measured_is_said_in_one_line(
     said = capsys.readouterr().err
     assert complaint in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("load")
+def test_the_durability_command_compares_rates_and_restarts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_peer("beanstalkd")
+    file, journals = tmp_path / "result.json", tmp_path / "journals"
+    words = ["--cases", "put-50-f0,cycle-1-F", "--rounds", "1", "--seconds", "0.02"]
+    words += ["--restart-jobs", "500", "--directory", str(journals), "--json", str(file)]
+    assert durability.main(words) == 0
+    assert "restart with 500 jobs" in capsys.readouterr().out
+    result = json.loads(file.read_text())
+    assert [case["policy"] for case in result["cases"]] == ["-f 0", "-F"]
+    assert all(size > 500 * 100 for size in result["restart"]["journal_bytes"])
+    assert all(one["candidate"]["seconds"] > 0 for one in result["restart"]["rounds"])
+    assert int(result["run"]["disk"]["syncs_per_s"]) > 0
+    assert list(journals.iterdir()) == []
+
+
+@pytest.mark.usefixtures("load")
+def test_the_durability_command_watches_the_size_of_a_journal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_peer("beanstalkd")
+    file = tmp_path / "result.json"
+    words = ["--churn", "20000", "--directory", str(tmp_path / "journals"), "--json", str(file)]
+    assert durability.main(words) == 0
+    assert "20,000 put/reserve/delete beside a buried job" in capsys.readouterr().out
+    churned = json.loads(file.read_text())["churn"]
+    for side in ("baseline", "candidate"):
+        assert churned[side]["worst"]["deletes"] > 0
+        assert churned[side]["worst"]["bytes"] > 0
+        assert churned[side]["samples"]
+    assert churned["candidate"]["is_within_bound"]
+
+
+def test_a_journal_that_cannot_be_made_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert durability.main(["--directory", "/proc/nowhere"]) == 1
+    assert "no journal can be kept in /proc/nowhere" in capsys.readouterr().err
 
 
 def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
