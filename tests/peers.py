@@ -31,13 +31,14 @@ PEERS = Path(__file__).resolve().parent.parent / ".peers"
 BEANSTALKD = PEERS / "beanstalkd" / "usr" / "bin" / "beanstalkd"
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunningServer:
     """A server that accepts connections at `host` and `port`."""
 
     name: str
     host: str
     port: int
+    command: Sequence[str]
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -52,6 +53,12 @@ class RunningServer:
     def log_text(self) -> str:
         """Everything the server has printed so far."""
         return self.log.read_text(errors="replace")
+
+    def restart(self) -> None:
+        """End the server, and start it again as it was started before."""
+        _stop(self)
+        self.process = _start(self.command, self.log)
+        _wait_until_it_accepts(self)
 
 
 @contextmanager
@@ -114,16 +121,19 @@ def free_port() -> int:
 def _running(name: str, command: Sequence[str], port: int) -> Iterator[RunningServer]:
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         log = Path(folder) / "log"
-        with log.open("wb") as log_file:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=subprocess.STDOUT
-            )
-        server = RunningServer(name, HOST, port, process, log)
+        server = RunningServer(name, HOST, port, command, _start(command, log), log)
         try:
             _wait_until_it_accepts(server)
             yield server
         finally:
             _stop(server)
+
+
+def _start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as log_file:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=subprocess.STDOUT
+        )
 
 
 def _wait_until_it_accepts(server: RunningServer) -> None:

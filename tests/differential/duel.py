@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import zip_longest
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from tests.differential.player import NotSettledError, Player
@@ -42,6 +43,8 @@ class Duel:
     def _do(self, player: Player, step: Step) -> None:
         if step.act is Act.DRAIN:
             player.drain()
+        elif step.act is Act.RESTART:
+            player.restart()
         else:
             player.play(step)
 
@@ -131,11 +134,17 @@ def running_subject(*options: str) -> AbstractContextManager[RunningServer]:
 def fresh_duel(*options: str) -> Iterator[Duel]:
     """Start the real server and the one under test, both with these options."""
     with (
-        running_beanstalkd(*options) as oracle,
-        running_subject(*options) as subject,
+        TemporaryDirectory() as one_folder,
+        TemporaryDirectory() as other_folder,
+        running_beanstalkd(*_with_journal(options, one_folder)) as oracle,
+        running_subject(*_with_journal(options, other_folder)) as subject,
         duel_of(oracle, subject) as duel,
     ):
         yield duel
+
+
+def _with_journal(options: tuple[str, ...], folder: str) -> list[str]:
+    return [folder if option == "JOURNAL" else option for option in options]
 
 
 class Arena:

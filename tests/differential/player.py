@@ -103,6 +103,14 @@ class Player:
             if time.monotonic() > give_up_at_s:
                 raise NotSettledError(f"{self.server.name} does not drain")
 
+    def restart(self) -> None:
+        """End the server and start it again; all connections end with it."""
+        for wire in (*self._wires.values(), self._monitor):
+            wire.close()
+        self._wires.clear()
+        self.server.restart()
+        self._monitor = Wire(self.server)
+
     def is_waiting(self, connection: str) -> bool:
         """Whether a settled server lets this connection wait for a job."""
         wire = self._wires.get(connection)

@@ -12,6 +12,10 @@ from dataclasses import dataclass, replace
 #: to learn how far a server is, so the number of those requests means nothing either.
 MASKED_KEYS = {"cmd-stats", "id", "pid", "version", "uptime", "rusage-utime", "rusage-stime"}
 
+#: What a journal does with its files is its own affair; but either both have one, or neither.
+MASKED_KEYS |= {"binlog-records-written", "binlog-records-migrated"}
+JOURNAL_KEYS = {"binlog-oldest-index", "binlog-current-index"}
+
 #: Keys that count seconds: the two servers may stand on different sides of a full second.
 SECONDS_KEYS = {"age", "time-left", "pause-time-left"}
 
@@ -110,4 +114,6 @@ def values_agree(key: str, value: str, other_value: str) -> bool:
         return True
     if key in SECONDS_KEYS:
         return abs(int(value) - int(other_value)) <= 1
+    if key in JOURNAL_KEYS:
+        return (value == "0") == (other_value == "0")
     return value == other_value

@@ -8,7 +8,9 @@
     a! half-close              `a` will send no more; also `close` and `reset`
     ! pass 1.2                 let so many seconds pass
     ! drain                    send both servers SIGUSR1
-    ! options -z 10            start both servers with these options (first of all)
+    ! options -z 10            start both servers with these options (first of all); the word
+                               JOURNAL stands for an empty directory of each server's own
+    ! restart                  end both servers and start them again; connections are new then
 
 A connection opens when its name first occurs. In what is sent, `\\r \\n \\t \\0 \\\\ \\xff` stand
 for bytes, `{x*200}` for 200 times `x`, and `{1}` for the id of the first job that the script has
@@ -35,6 +37,7 @@ class Act(Enum):
     PASS = "pass"
     DRAIN = "drain"
     OPTIONS = "options"
+    RESTART = "restart"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,17 @@ def arena() -> Iterator[Arena]:
 
 @pytest.mark.timeout(120 + SCRIPTS)
 def test_both_servers_answer_alike(arena: Arena) -> None:
-    for seed in range(FIRST_SEED, FIRST_SEED + SCRIPTS):
+    play_random_scripts(arena, SCRIPTS)
+
+
+@pytest.mark.timeout(120 + SCRIPTS)
+def test_a_journal_makes_no_difference() -> None:
+    with Arena("-z", str(MAX_JOB_BYTES), "-b", "JOURNAL") as arena:
+        play_random_scripts(arena, SCRIPTS // 3)
+
+
+def play_random_scripts(arena: Arena, count: int) -> None:
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
         script = ScriptWriter(seed).write(GROUPS_PER_SCRIPT)
         difference = difference_in(arena, script)
         if difference is not None:
