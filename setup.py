@@ -47,6 +47,7 @@ COMPILED_MODULES: Final = [
 INTERPRETED_MODULES: Final = {
     "journal.binlog": "read once, when the jobs of a beanstalkd move in",
     "journal.errors": "raised once, at the start",
+    "journal.inspect": "called by commands for people",
     "journal.storage": "its cost is the disk; and tests put storages of their own in its place",
     "protocol.documents": "the client's, whom the network slows more than Python does",
     "protocol.requests": "the client's",

@@ -35,8 +35,9 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "__main__": frozenset({"cli"}),
 }
 
-#: The only modules of the command line that start a server.
+#: The only modules of the command line that start a server, or read its files.
 MAY_ALSO_IMPORT: Final[dict[str, frozenset[str]]] = {
+    "cli.journal": frozenset({"journal"}),
     "cli.serve": frozenset({"server"}),
     "cli.beanrowd": frozenset({"server"}),
 }

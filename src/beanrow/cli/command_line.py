@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from beanrow.build import VERSION_LINE
-from beanrow.cli import kick, put, reserve, serve, stats, tubes
+from beanrow.cli import journal, kick, put, reserve, serve, stats, tubes
 from beanrow.cli.common import Parser, misuse
 from beanrow.cli.ending import FAILED, MISUSED, run_to_end, tell
 from beanrow.errors import BeanrowError, InvalidArgument
@@ -47,7 +47,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="beanrow", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=VERSION_LINE)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, put, reserve, tubes, stats, kick):
+    for command in (serve, put, reserve, tubes, stats, kick, journal):
         command_parser = command.add_parser(commands)
         command_parser.set_defaults(run=command.run, prog=command_parser.prog)
     return parser

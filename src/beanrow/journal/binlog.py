@@ -63,12 +63,13 @@ _FIRST_TIME_OF_DAY_NS: Final = 10**18
 class BinlogFlaw:
     """A place from which on a file was not read."""
 
-    __slots__ = ("file", "job_id", "offset", "why")
+    __slots__ = ("file", "job_id", "offset", "size", "why")
 
-    def __init__(self, file: str, offset: int, why: str, job_id: int) -> None:
+    def __init__(self, file: str, offset: int, size: int, why: str, job_id: int) -> None:
         self.file = file
-        #: In bytes from the beginning of the file.
+        #: In bytes from the beginning of the file, and how many were not read.
         self.offset = offset
+        self.size = size
         #: What is wrong there, in words.
         self.why = why
         #: The job that the unreadable record seems to be of; 0: that is not known.
@@ -190,7 +191,7 @@ class _Reader:
     def note_gap(self, first: int, last: int) -> None:
         """Files are missing between two others."""
         more = f" (and all up to binlog.{last})" if last > first else ""
-        self._add_flaw(f"binlog.{first}", 0, f"the file is missing{more}", 0)
+        self._add_flaw(f"binlog.{first}", 0, 0, f"the file is missing{more}")
 
     def finish(self) -> BinlogContents:
         for facts in self._jobs.values():
@@ -220,8 +221,9 @@ class _Reader:
             try:
                 offset = self._read_record(file, layout, data, offset)
             except _DamagedError as damage:
-                why = f"{damage}; the {len(data) - offset} bytes from here on were not read"
-                self._add_flaw(name, offset, why, _guess_id(layout, data, offset))
+                left = len(data) - offset
+                why = f"{damage}; the {left} bytes from here on were not read"
+                self._add_flaw(name, offset, left, why, _guess_id(layout, data, offset))
                 return
 
     def _layout(self, file: BinlogFile, data: bytes) -> _Layout | None:
@@ -234,11 +236,11 @@ class _Reader:
                 why = "the file ends within its version"
             elif int.from_bytes(data[: _VERSION.size], "big") in _LAYOUTS:
                 why = "the file is of a machine with the other byte order, and was not read"
-            self._add_flaw(file.name, 0, why, 0)
+            self._add_flaw(file.name, 0, len(data), why)
         return layout
 
-    def _add_flaw(self, name: str, offset: int, why: str, job_id: int) -> None:
-        self._contents.flaws.append(BinlogFlaw(name, offset, why, job_id))
+    def _add_flaw(self, name: str, offset: int, size: int, why: str, job_id: int = 0) -> None:
+        self._contents.flaws.append(BinlogFlaw(name, offset, size, why, job_id))
 
     # --- records ------------------------------------------------------------------------
 
