@@ -20,7 +20,7 @@ from benchmarks.servers import Contender, Server, ask_stats, running
 
 CHURN = Case("churn", "cycle", connections=10, window=100, policy="-F")
 SAMPLE_EVERY_S = 0.05
-KEPT_SAMPLES = 500
+KEPT_SAMPLES = 100
 
 #: More than a record adds to its body, in either server.
 _RECORD_BYTES = 200
