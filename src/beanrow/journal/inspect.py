@@ -45,7 +45,8 @@ BEANROW: Final = "beanrow"
 BEANSTALKD: Final = "beanstalkd"
 
 _ATTEMPTS: Final = 3
-_PAUSE_S: Final = 0.2
+#: So long after a first look at a record, whoever was writing it is done.
+_PATIENCE_S: Final = 0.2
 
 
 class Problem:
@@ -130,8 +131,10 @@ class Report:
             self.newest = put
 
 
-def examine(path: Path, progress: Progress | None = None) -> Report:
-    """Read every record in a directory.
+def examine(
+    path: Path, progress: Progress | None = None, *, patience_s: float = _PATIENCE_S
+) -> Report:
+    """Read every record in a directory; what seems damaged, again after `patience_s`.
 
     Raises `JournalError` when it cannot be read, or holds no journal.
     """
@@ -150,7 +153,7 @@ def examine(path: Path, progress: Progress | None = None) -> Report:
             if not found or found == before or attempt == _ATTEMPTS:
                 return report
             before = found
-            time.sleep(_PAUSE_S)
+            time.sleep(patience_s)
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error}") from error
     finally:
@@ -276,11 +279,15 @@ class _Segments:
     def read(self, progress: Progress) -> None:
         report = self._report
         present = []
+        unneeded_bytes = []
         for number in self._numbers:
             if self._listed and number not in self._listed and number < self._listed[-1]:
-                report.notes.append(f"{segment_name(number)} is needed no more; it will be removed")
+                unneeded_bytes.append(self._storage.size(segment_name(number)))
             else:
                 present.append(number)
+        if unneeded_bytes:
+            report.unneeded_bytes = sum(unneeded_bytes)
+            report.notes.append(f"{_count_files(unneeded_bytes)} needed no more, and soon removed")
         for number in self._listed:
             if number not in present:
                 self._tell(Problem(segment_name(number), 0, 0, "the file is missing", []))

@@ -110,10 +110,11 @@ class Scan:
 
     def _find(self, start: int) -> int:
         """Where the next record begins; without one, where the bytes that are not 0 end."""
-        for offset in range(start, len(self._data) - HEADER_BYTES):
+        end = len(self._data.rstrip(b"\0"))
+        for offset in range(start, min(end, len(self._data) - HEADER_BYTES)):
             if JOB <= type_at(self._data, offset) <= DELETE + 1 and self._is_record(offset):
                 return offset
-        return len(self._data.rstrip(b"\0"))
+        return end
 
 
 def type_at_or_0(data: bytes, offset: int) -> int:
