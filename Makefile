@@ -7,10 +7,10 @@ ARGS ?=
 PYTHONS ?= python3.11 python3.12 python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv peers check test bench wheel pythons clean
+.PHONY: help run venv peers check test bench durability wheel pythons clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 19
 
 # Compiled where that can be had; beanrow needs nothing but Python, so elsewhere it is run straight
 # from the source. By exec, so that no shell is left for Ctrl-C to end with a complaint of make.
@@ -38,6 +38,10 @@ test: venv peers check  ## check, then test both builds (ARGS="tests/unit -k hea
 bench: venv peers  ## measure beanrow beside beanstalkd
 	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
 	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks $(ARGS)
+
+durability: venv peers  ## measure what the journal costs, beside beanstalkd with one
+	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
+	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks.durability $(ARGS)
 
 wheel: venv  ## make a source package and a wheel in dist, compiled where a C compiler is
 	$(VENV)/bin/python -m build

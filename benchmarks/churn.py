@@ -51,12 +51,13 @@ class ChurnResult:
         return self.worst.bytes < self.bound_bytes
 
     def add(self, sample: Sample) -> None:
-        """Keep a sample, and every other one when they have become too many."""
+        """Keep a sample; when they have become too many, the larger one of each two."""
         if sample.bytes > self.worst.bytes:
             self.worst = sample
         self.samples.append(sample)
-        if len(self.samples) > 2 * KEPT_SAMPLES:
-            del self.samples[1::2]
+        if len(self.samples) == 2 * KEPT_SAMPLES:
+            pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
+            self.samples = [max(pair, key=lambda one: one.bytes) for pair in pairs]
 
 
 def churn(
