@@ -44,6 +44,7 @@ MAY_ALSO_IMPORT: Final[dict[str, frozenset[str]]] = {
 
 #: The only packages of others, and who uses them.
 PACKAGES: Final[dict[str, frozenset[str]]] = {
+    "journal.base": frozenset({"mypy_extensions"}),  # what mypyc reads; it is not needed
     "journal.checksum": frozenset({"google_crc32c"}),  # if it is there
 }
 

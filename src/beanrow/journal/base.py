@@ -15,11 +15,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from beanrow.engine.change import Changes
 from beanrow.engine.job import Job
 from beanrow.engine.replay import Replay
+
+try:
+    from mypy_extensions import mypyc_attr
+except ImportError:  # it is there for mypyc to read, and does nothing when it is run
+    _Class = TypeVar("_Class")
+
+    def mypyc_attr(*_: str, **__: object) -> Callable[[_Class], _Class]:
+        return lambda decorated: decorated
+
 
 # What `admit…` answers.
 ADMITTED: Final = 0
@@ -46,6 +55,7 @@ class JournalFacts:
         self.records_migrated = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)  # the tests have one
 class Journal(ABC):
     """Keeps the changes of one engine."""
 
