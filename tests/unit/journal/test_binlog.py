@@ -4,6 +4,7 @@ The reader is held against the real server in tests/differential/test_binlog.py.
 """
 
 import random
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ both_versions = pytest.mark.parametrize("version", [7, 5])
 
 
 def contents(folder: Path) -> BinlogContents:
-    return read_binlogs(LocalStorage(folder), now_ns=NOW_NS, uptime_ns=UPTIME_NS)
+    with closing(LocalStorage(folder)) as storage:
+        return read_binlogs(storage, now_ns=NOW_NS, uptime_ns=UPTIME_NS)
 
 
 def buried_in_order(found: BinlogContents) -> list[int]:
@@ -157,7 +159,8 @@ def test_progress_is_told_in_bytes(tmp_path: Path) -> None:
     (tmp_path / "binlog.1").write_bytes(bytes(10))
     (tmp_path / "binlog.2").write_bytes(bytes(5))
     told: list[int] = []
-    read_binlogs(LocalStorage(tmp_path), told.append)
+    with closing(LocalStorage(tmp_path)) as storage:
+        read_binlogs(storage, told.append)
     assert told == [10, 15]
 
 
@@ -344,8 +347,11 @@ class UnreadableStorage(LocalStorage):
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     BinlogBuilder().write(tmp_path, 3)
-    with pytest.raises(JournalError, match=r"binlog\.3 cannot be read \(Permission denied\)"):
-        read_binlogs(UnreadableStorage(tmp_path))
+    with (
+        closing(UnreadableStorage(tmp_path)) as storage,
+        pytest.raises(JournalError, match=r"binlog\.3 cannot be read \(Permission denied\)"),
+    ):
+        read_binlogs(storage)
 
 
 def test_any_bytes_can_be_read(tmp_path: Path) -> None:
