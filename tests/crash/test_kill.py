@@ -17,7 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.kill.audit import Audit
+from tests.crash.kill.ledger import Ledger
+from tests.crash.kill.mixed_load import CLIENTS, Client, all_tubes, run_load
 from tests.crash.kill.rounds import Rounds
+from tests.crash.kill.wire import Wire
+from tests.peers import running_beanrow
 
 ROUNDS = int(os.environ.get("BEANROW_KILL_ROUNDS", "8"))
 SEED = int(os.environ.get("BEANROW_KILL_SEED", random.randrange(1 << 32)))
@@ -28,3 +33,20 @@ def test_a_killed_server_comes_back_with_what_it_acknowledged() -> None:
     folder = Path(tempfile.mkdtemp(prefix="beanrow-kill-"))
     Rounds(folder, SEED).run(ROUNDS, print)
     shutil.rmtree(folder)
+
+
+def test_the_audit_sees_a_server_that_forgets() -> None:
+    """Without a journal, a killed server comes back with nothing."""
+    ledger, rng = Ledger(), random.Random(SEED)
+    with running_beanrow() as server:
+        clients = [
+            Client(server.connect(), index, f"c{index}", ledger, rng, most_jobs=100)
+            for index in range(CLIENTS)
+        ]
+        run_load(clients, 0.3, server.process.kill)
+        server.process.wait()
+    ledger.end_of_life()
+    with running_beanrow() as server, server.connect() as connected:
+        findings = "\n".join(Audit(Wire(connected), ledger).run(all_tubes(), rng))
+    assert "is lost" in findings
+    assert "was given again" in findings
