@@ -147,6 +147,26 @@ def test_it_agrees_with_what_a_start_finds(tmp_path: Path) -> None:
     assert texts(report) == []
 
 
+def test_the_last_id_is_told_wherever_it_is(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    assert queue.put(b"a job") == 1
+    queue.journal.close()
+    assert look(tmp_path).last_job_id == 1
+
+    queue = Queue(tmp_path)  # and one that came and went within a tick
+    job = queue.engine.begin_put(queue.session, 0, 0, 60, NOW_NS)
+    queue.engine.finish_put(job, b"", NOW_NS)
+    queue.delete(job.id)
+    queue.journal.close()
+    assert look(tmp_path).last_job_id == 2
+
+    # And in the head of a segment, when no record of it is left.
+    instance = bytes.fromhex(look(tmp_path).instance)
+    (tmp_path / "segment-0000000009").write_bytes(encode_head(instance, 9, 77))
+    report = look(tmp_path)
+    assert (report.last_job_id, texts(report)) == (77, [])
+
+
 def test_nothing_is_changed(tmp_path: Path) -> None:
     write_journal(tmp_path)
     segments(tmp_path)[-1].write_bytes(written(segments(tmp_path)[-1])[:-1])
@@ -183,6 +203,19 @@ def test_every_flipped_byte_is_found_where_it_is(tmp_path: Path) -> None:
     assert look(tmp_path).problems == []
 
 
+def test_what_a_server_was_still_writing_is_read_again(tmp_path: Path) -> None:
+    write_journal(tmp_path)
+    last = segments(tmp_path)[-1]
+    whole = last.read_bytes()
+    last.write_bytes(written(last)[:-1])
+
+    def finish_writing(done_bytes: int, total_bytes: int) -> None:
+        last.write_bytes(whole)
+
+    assert len(look(tmp_path).problems) == 1
+    assert look(tmp_path, finish_writing).problems == []
+
+
 def test_damage_is_told_with_its_place_and_its_job(tmp_path: Path) -> None:
     write_journal(tmp_path)
     path = segments(tmp_path)[0]
@@ -205,6 +238,7 @@ def test_a_torn_tail_is_told_apart(tmp_path: Path) -> None:
     first, last = segments(tmp_path)
     last.write_bytes(written(last)[:-1])
     (text,) = texts(look(tmp_path))
+    assert text.startswith(f"{last.name}: ")
     assert text.endswith("a torn tail, which the next start of a server cuts off")
     first.write_bytes(written(first)[:-1])
     assert [text.endswith("cuts off") for text in texts(look(tmp_path))] == [False, True]
