@@ -20,6 +20,7 @@ Try it in a few terminals:
   beanrow reserve                        the worker: takes a job, and decides what becomes of it
   beanrow tubes                          the maintainer: looks what there is
   beanrow kick                           the maintainer: makes a buried job ready again
+  beanrow journal inspect DIRECTORY      the maintainer: looks at what is kept on disk
 """
 
 EPILOG: Final = """\
