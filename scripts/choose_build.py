@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from setup import why_interpreted
 
@@ -29,6 +29,11 @@ VENV: Final = ROOT / ".venv"
 
 #: Which interpreter, on what machine: cpython-311-x86_64-linux-gnu, say.
 ABI: Final = sysconfig.get_config_var("SOABI") or sys.implementation.name
+
+PIP_INSTALL: Final = (
+    *("-m", "pip", "--quiet", "--disable-pip-version-check"),
+    *("install", "--retries", "1", "--timeout", "10"),
+)
 
 #: How many builds of older source to keep, for servers that still run from them.
 KEPT_BUILDS: Final = 3
@@ -69,57 +74,58 @@ def compiled_build() -> Path:
         tell("compiling beanrow, which takes a moment")
         with completed(folder) as unfinished:
             compile_into(unfinished, python)
+            add_dependencies(unfinished, python)
         remove_old_builds()
     return folder
 
 
-def compile_into(folder: Path, python: Path) -> None:
+def compile_into(folder: Path, python: str) -> None:
     """Compile a copy of the source, which is left as it is. Raises `CompileError`."""
     with tempfile.TemporaryDirectory() as name:
         copy = Path(name)
         for path in source_files():
             (copy / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy / path.relative_to(ROOT))
-        done = subprocess.run(
-            [python, "setup.py", "--quiet", "build", "--build-lib", folder],
-            cwd=copy,
-            text=True,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode != 0:
-        raise CompileError(done.stdout.strip())
+        try:
+            run(python, "setup.py", "--quiet", "build", "--build-lib", str(folder), folder=copy)
+        except subprocess.CalledProcessError as error:
+            raise CompileError(error.stdout.strip()) from None
 
 
-def compiling_python() -> Path:
+def add_dependencies(folder: Path, python: str) -> None:
+    """Lay what beanrow depends on beside it, for an interpreter that does not have it."""
+    needed = settings()["project"]["dependencies"]
+    try:
+        run(python, *PIP_INSTALL, "--target", str(folder), *needed)
+    except subprocess.CalledProcessError as error:  # beanrow does without, and says what that costs
+        tell(f"{', '.join(needed)} cannot be fetched ({last_words(error)})")
+
+
+def compiling_python() -> str:
     """Return an interpreter like this one that has mypyc: that of .venv, or one made for it."""
     if Path(sys.prefix).resolve() == VENV:
-        return Path(sys.executable)
-    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+        return sys.executable
+    needed = settings()["build-system"]["requires"]
     tools = BUILDS / f"tools-{ABI}-{hashlib.sha256(repr(needed).encode()).hexdigest()[:16]}"
+    python = str(tools / "bin" / "python")
     if tools.exists():
-        return tools / "bin" / "python"
+        return python
     if not importlib.util.find_spec("ensurepip"):
         raise NothingToCompileWithError("Python's venv is missing (Debian has it in python3-venv)")
     tell(f"fetching what compiles beanrow: {', '.join(needed)}")
     with completed(tools) as unfinished:
         make_tools(unfinished, needed)
-    return tools / "bin" / "python"
+    return python
 
 
 def make_tools(folder: Path, needed: list[str]) -> None:
     """Make a virtual environment with these packages. Raises `NothingToCompileWithError`."""
-    pip = (str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check")
     try:
-        for command in (
-            (sys.executable, "-m", "venv", str(folder)),
-            (*pip, "install", "--retries", "1", "--timeout", "10", *needed),
-        ):
-            subprocess.run(command, capture_output=True, text=True, check=True)
+        run(sys.executable, "-m", "venv", str(folder))
+        run(str(folder / "bin" / "python"), *PIP_INSTALL, *needed)
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [str(error)]
-        raise NothingToCompileWithError(f"mypyc cannot be fetched ({said[-1]})") from None
+        reason = f"mypyc cannot be fetched ({last_words(error)})"
+        raise NothingToCompileWithError(reason) from None
 
 
 def source_files() -> list[Path]:
@@ -158,6 +164,29 @@ def remove_old_builds() -> None:
     builds = sorted(BUILDS.glob(f"{ABI}-*"), key=lambda path: path.stat().st_mtime)
     for folder in builds[:-KEPT_BUILDS]:
         shutil.rmtree(folder, ignore_errors=True)  # somebody else may be at it
+
+
+def settings() -> dict[str, Any]:
+    """Read pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def run(*command: str, folder: Path = ROOT) -> None:
+    """Run a command in silence. Raises `CalledProcessError` with all that it said."""
+    subprocess.run(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+
+
+def last_words(error: subprocess.CalledProcessError) -> str:
+    """The end of what a command said, which is where the reason is."""
+    said: list[str] = error.stdout.strip().splitlines() or [str(error)]
+    return said[-1]
 
 
 def tell(words: str) -> None:

@@ -82,7 +82,7 @@ def installed_wheel(folder: Path, source_package: Path, python: str, build: str)
     assert wheel.stem.endswith("py3-none-any") == (build == "interpreted")
     run(folder, python, "-m", "venv", "--without-pip", "env")
     commands = folder / "env" / "bin"
-    run(folder, *PIP, "--python", commands / "python", "install", "--no-index", wheel)
+    run(folder, *PIP, "--python", commands / "python", "install", "--quiet", wheel)
     return commands
 
 
