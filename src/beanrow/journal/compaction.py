@@ -26,7 +26,7 @@ from beanrow.journal.record import PAUSE_BYTES, encode_job, encode_pause, job_by
 from beanrow.journal.segment import Segment
 from beanrow.journal.writer import Writer
 
-#: Garbage is left alone up to this share of the live bytes, plus a segment.
+#: Garbage is left alone up to this share of the live bytes, plus half a segment.
 GARBAGE_SHARE: Final = 4
 
 #: So many bytes of old segments are passed over for each byte of garbage made.
@@ -61,7 +61,7 @@ class Compaction:
         left = homes.made_bytes * PASSED_PER_GARBAGE
         homes.made_bytes = 0
         while left > 0 and homes.garbage_bytes > (
-            homes.live_bytes // GARBAGE_SHARE + self._segment_bytes
+            homes.live_bytes // GARBAGE_SHARE + self._segment_bytes // 2
         ):
             victim = self._victim
             if victim is None:

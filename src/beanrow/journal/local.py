@@ -95,6 +95,9 @@ class LocalJournal(Journal):
         self._lock = threading.Lock()
         self._unsynced: list[Segment] = []
         self._removed: list[Segment] = []
+        self._lingering_bytes = 0
+        #: Held while a sync is under way.
+        self._syncing = threading.Lock()
         self._manifest: Manifest
         self._writer: Writer
         self._homes: Homes
@@ -115,8 +118,11 @@ class LocalJournal(Journal):
         self._compaction = recovered.compaction
         self._manifest = recovered.manifest
         self._is_open = True
-        self._update_facts()
         self._syncer.start(self._sync, self._interval_ns)
+        # The head of the new segment; and what is dead goes now.
+        self._appended = 1
+        self._homes.has_news = True
+        self.commit()
 
     # --- room -----------------------------------------------------------------------------
 
@@ -210,7 +216,14 @@ class LocalJournal(Journal):
             self._write()
             self._writer.shrink_spare(len(self._jobs))
             self._update_facts()
+            if self._lingering_bytes and self._is_long():
+                self._sync()
         return self._appended
+
+    def _is_long(self) -> bool:
+        """Whether what is dead must go before more is written, or the files grow too large."""
+        size = self._lingering_bytes + self._writer.current.allocated_bytes
+        return size > self._segment_bytes + self._segment_bytes // 2
 
     def retry_ns(self) -> int:
         return _RETRY_NS if self.trouble and not self._is_broken else NEVER_NS
@@ -234,14 +247,20 @@ class LocalJournal(Journal):
         if self._homes.has_news:
             dead = self._homes.bury_dead()
             with self._lock:
-                self._removed.extend(dead)
+                self._removed += dead
+                self._lingering_bytes += _allocated_bytes(dead)
         if self._syncs_often or self._removed:
             self._syncer.request()
 
-    # --- the disk: in the thread of the syncer --------------------------------------------
+    # --- the disk: nearly always in the thread of the syncer ------------------------------
 
     def _sync(self) -> None:
         """Sync what was written, then let the segments go that nobody needs."""
+        with self._syncing:
+            if not self._is_broken:
+                self._sync_all()
+
+    def _sync_all(self) -> None:
         with self._lock:
             position = self._written
             unsynced, self._unsynced = self._unsynced, []
@@ -251,7 +270,9 @@ class LocalJournal(Journal):
         try:
             for segment in unsynced:
                 assert segment.file is not None, "an unsynced segment is open"
-                segment.file.sync()
+                # Nothing counts in a dead one, once what overrules it is synced.
+                if segment not in removed:
+                    segment.file.sync()
             if has_new:
                 self._storage.sync()
         except OSError as error:
@@ -287,7 +308,10 @@ class LocalJournal(Journal):
         except OSError as error:
             log.warning("segments that nobody needs stay for now: %s", error)
             with self._lock:
-                self._removed.extend(removed)
+                self._removed += removed
+        else:
+            with self._lock:
+                self._lingering_bytes -= _allocated_bytes(removed)
 
     # --- the rest -------------------------------------------------------------------------
 
@@ -308,3 +332,7 @@ class LocalJournal(Journal):
 
 def _nobody() -> None:
     pass
+
+
+def _allocated_bytes(segments: list[Segment]) -> int:
+    return sum(segment.allocated_bytes for segment in segments)

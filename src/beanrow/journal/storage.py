@@ -6,6 +6,7 @@ which fails on purpose and forgets what was never synced.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from abc import ABC, abstractmethod
@@ -66,7 +67,7 @@ class Storage(ABC):
 
     @abstractmethod
     def rename(self, name: str, new_name: str) -> None:
-        """Replaces a file of the new name. ``new_name`` may be in a directory, which is made."""
+        """``new_name`` is nobody's yet. It may be in a directory, which is made."""
 
     @abstractmethod
     def remove(self, name: str) -> None: ...
@@ -157,6 +158,8 @@ class LocalStorage(Storage):
     def rename(self, name: str, new_name: str) -> None:
         new = self.path / new_name
         _make(new.parent)
+        if new.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new))
         (self.path / name).rename(new)
         if new.parent != self.path:
             _sync_directory(new.parent)
