@@ -8,9 +8,10 @@ What must be durable before a reply may leave is the policy:
 
 * ``sync_interval_ms`` 0: the sync that covers the change has ended.
 * N: the change was handed to the operating system; a sync follows within N milliseconds.
-* None: the same, and no sync follows.
+* None: the same, and no sync follows soon.
 
-Before a segment is removed, whatever the policy, what was moved out of it is synced.
+Whatever the policy, what was moved out of a segment is synced before it is removed, and no more
+than a few segments are ever left unsynced.
 
 When a write fails, what it should have written is kept and written later: `trouble` until then.
 When a sync fails, nobody knows what the disk has got, and asking again would be answered with a
@@ -60,6 +61,10 @@ _UPDATE_BYTES: Final = max(STATE_BYTES, PAUSE_BYTES + MAX_TUBE_NAME_BYTES)
 
 #: After a failed write, the next attempt comes so soon.
 _RETRY_NS: Final = 1_000_000_000
+
+
+#: Each of them is open; so some are synced now and then even when no reply waits for it.
+_MOST_UNSYNCED: Final = 4
 
 
 class LocalJournal(Journal):
@@ -214,11 +219,17 @@ class LocalJournal(Journal):
         if self._written != self._appended and not self._is_broken:
             self._compaction.work()
             self._write()
-            self._writer.shrink_spare(len(self._jobs))
+            self._shrink_spare()
             self._update_facts()
             if self._lingering_bytes and self._is_long():
                 self._sync()
         return self._appended
+
+    def _shrink_spare(self) -> None:
+        try:
+            self._writer.shrink_spare(len(self._jobs))
+        except OSError as error:
+            log.warning("the file `spare` keeps room that is not needed: %s", error)
 
     def _is_long(self) -> bool:
         """Whether what is dead must go before more is written, or the files grow too large."""
@@ -249,7 +260,7 @@ class LocalJournal(Journal):
             with self._lock:
                 self._removed += dead
                 self._lingering_bytes += _allocated_bytes(dead)
-        if self._syncs_often or self._removed:
+        if self._syncs_often or self._removed or len(self._unsynced) > _MOST_UNSYNCED:
             self._syncer.request()
 
     # --- the disk: nearly always in the thread of the syncer ------------------------------
@@ -257,8 +268,14 @@ class LocalJournal(Journal):
     def _sync(self) -> None:
         """Sync what was written, then let the segments go that nobody needs."""
         with self._syncing:
-            if not self._is_broken:
+            if self._is_broken:
+                return
+            try:
                 self._sync_all()
+            except BaseException as error:
+                # In a thread that nobody watches: replies must not wait for it for ever.
+                self._break(f"the journal was ended by a defect: {error!r}")
+                raise
 
     def _sync_all(self) -> None:
         with self._lock:
@@ -276,12 +293,10 @@ class LocalJournal(Journal):
             if has_new:
                 self._storage.sync()
         except OSError as error:
-            self._is_broken = True
-            self.trouble = (
+            self._break(
                 f"the journal cannot be synced ({error}): what was written may be lost, and "
                 "nothing more is accepted; restart the server when the disk is well"
             )
-            self._wake()
             return
         if self._waits_for_sync and position > self.durable:
             self.durable = position
@@ -290,6 +305,11 @@ class LocalJournal(Journal):
             self._close_left(segment)
         if has_new or removed:
             self._tidy(numbers, removed)
+
+    def _break(self, why: str) -> None:
+        self._is_broken = True
+        self.trouble = why
+        self._wake()
 
     def _close_left(self, segment: Segment) -> None:
         with self._lock:

@@ -47,7 +47,8 @@ def job_document(job: Job, segment: int, now_ns: int) -> bytes:
         b"tube": job.tube.name,
         b"state": _STATES[job.state],
         b"pri": job.pri,
-        b"age": (now_ns - job.created_at_ns) // NS_PER_S,
+        # The clock of the machine may have been set back since an earlier run put it.
+        b"age": max(0, now_ns - job.created_at_ns) // NS_PER_S,
         b"delay": job.delay_s,
         b"ttr": job.ttr_s,
         b"time-left": job.time_left_ns(now_ns) // NS_PER_S,
