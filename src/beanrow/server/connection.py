@@ -135,13 +135,13 @@ class Connection:
     def hold(self, position: int) -> None:
         """Keep back what was replied in this tick until the journal is durable so far.
 
-        A position of 0 is that of the replies before: they acknowledge nothing themselves, but must
-        not overtake.
+        A position of 0 stands for that of the replies that are held already: these acknowledge
+        nothing themselves, but must not overtake.
         """
-        if self.held and not position:
-            self.held[-1].replies += self.replies
-        elif self.replies:
+        if position:
             self.held.append(HeldReplies(position, self.replies))
+        else:
+            self.held[-1].replies += self.replies
         self.replies = []
         self.held_bytes = self.unsent_bytes - (0 if self._rest is None else len(self._rest))
 

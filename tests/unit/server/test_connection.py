@@ -110,6 +110,64 @@ def test_what_the_socket_does_not_take_is_sent_later_and_in_order(ends: Ends) ->
     assert got + read_all(client) == expected + b"the end"
 
 
+# --- holding ------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_unsent_and_stays_until_it_is_let_go(ends: Ends) -> None:
+    connection, client = ends
+    connection.reply(b"one ")
+    connection.hold(7)
+    connection.reply(b"two ")
+    connection.hold(9)
+    connection.reply(b"three ")
+    connection.hold(0)
+    assert (connection.unsent_bytes, connection.held_bytes) == (14, 14)
+    connection.let_go(8)
+    assert (connection.unsent_bytes, connection.held_bytes) == (14, 10)
+    connection.send()
+    assert read_all(client) == b"one "
+    assert (connection.unsent_bytes, connection.held_bytes) == (10, 10)
+    connection.let_go(9)
+    connection.send()
+    assert read_all(client) == b"two three "
+    assert (connection.unsent_bytes, connection.held_bytes) == (0, 0)
+
+
+def test_what_was_sent_in_part_is_not_held(ends: Ends) -> None:
+    connection, client = ends
+    body = bytes(10_000_000)
+    connection.reply(body)
+    connection.send()
+    rest = connection.unsent_bytes
+    assert 0 < rest < len(body)
+    connection.reply(b"held")
+    connection.hold(1)
+    assert (connection.unsent_bytes, connection.held_bytes) == (rest + 4, 4)
+    got = 0
+    while connection.unsent_bytes > connection.held_bytes:
+        got += len(read_all(client))
+        connection.send()
+    got += len(read_all(client))
+    assert got == len(body)
+    assert connection.wanted_interest() == READ
+    connection.let_go(1)
+    connection.send()
+    assert read_all(client) == b"held"
+
+
+def test_what_is_held_can_be_replied_to_otherwise(ends: Ends) -> None:
+    connection, client = ends
+    connection.reply(b"one ")
+    connection.hold(1)
+    connection.reply(b"two ")
+    connection.hold(2)
+    assert connection.take_held() == [b"one ", b"two "]
+    assert (connection.unsent_bytes, connection.held_bytes) == (0, 0)
+    connection.reply(b"other")
+    connection.send()
+    assert read_all(client) == b"other"
+
+
 # --- what it waits for --------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """No reply leaves before the journal has confirmed the change that it acknowledges."""
 
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from beanrow.protocol.limits import NS_PER_S
 from beanrow.server.connection import MAX_UNSENT_BYTES
 from beanrow.server.server import STOP_GRACE_NS
-from tests.unit.server.in_process_server import Client, Serving
+from tests.unit.server.in_process_server import PATIENCE_S, Client, Serving
 from tests.unit.server.late_journal import LateJournal
 
 PUT = b"put 0 0 60 1\r\nx\r\n"
@@ -137,6 +138,20 @@ def test_what_is_confirmed_leaves_and_the_rest_goes_on_waiting(
     one.expect(b"INSERTED 4\r\n", USING)
 
 
+def test_what_is_not_held_itself_comes_behind_all_that_is(
+    serving: Serving, journal: LateJournal
+) -> None:
+    client = serving.connect()
+    for said in (PUT, PUT, USE):
+        client.say(said)
+        serving.nudge()
+    journal.confirm(1)
+    client.expect(b"INSERTED 1\r\n")
+    assert serving.says_nothing_to(client)
+    journal.confirm(2)
+    client.expect(b"INSERTED 2\r\n", USING)
+
+
 def test_what_follows_a_held_reply_waits_no_longer_than_that(
     serving: Serving, journal: LateJournal
 ) -> None:
@@ -233,6 +248,25 @@ def test_what_was_held_for_one_who_left_is_for_nobody(
     journal.confirm()
     assert serving.says_nothing_to(stranger)
     stranger.ask(b"peek 1\r\n", b"FOUND 1 1\r\nx\r\n")
+
+
+def test_who_left_is_not_counted_among_those_who_wait(
+    serving: Serving, journal: LateJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, slow, idle = serving.connect(), serving.connect(), serving.connect()
+    client.say(PUT)
+    slow.say(PUT)
+    serving.nudge()
+    client.reset()
+    serving.nudge()
+    serving.stop()
+    idle.expect_end()  # so the two seconds have begun
+    serving.clock.now_ns += STOP_GRACE_NS
+    journal.wake()
+    slow.expect_end()
+    serving.wait_for_end()
+    assert "1 clients go unanswered" in caplog.text
+    assert "did not take" not in caplog.text
 
 
 # --- trouble ------------------------------------------------------------------------------------
@@ -352,10 +386,10 @@ def test_a_trouble_at_the_stop_is_told_to_who_waits(serving: Serving, journal: L
     assert journal.appended == [1, -1]
 
 
-def test_all_that_has_changed_is_appended_before_the_journal_is_closed(
+def test_what_changes_when_a_client_is_closed_is_appended_soon(
     serving: Serving, journal: LateJournal
 ) -> None:
-    """A tube that vanishes with its last client has a pause that ends; that is a change too."""
+    """A tube that vanishes with its last client has a pause that ends. Nobody else says a word."""
     client = serving.connect()
     client.say(b"use a\r\npause-tube a 9\r\n")
     serving.nudge()
@@ -363,7 +397,9 @@ def test_all_that_has_changed_is_appended_before_the_journal_is_closed(
     client.expect(b"USING a\r\nPAUSED\r\n")
     position = journal.position
     client.close()
-    serving.nudge()
+    give_up_at_s = time.monotonic() + PATIENCE_S
+    while journal.position == position:
+        assert time.monotonic() < give_up_at_s
     assert journal.position == position + 1
 
 
