@@ -93,7 +93,7 @@ class LocalJournal(Journal):
         #: Positions: of the last change that was appended, and of the last that was written.
         self._appended = 0
         self._written = 0
-        #: What was admitted since the last `append`.
+        #: What was admitted since the last `commit`, done or not.
         self._promised_bytes = 0
         self._is_broken = False
         # Shared with the thread that syncs, which swaps them for empty ones.
@@ -161,7 +161,6 @@ class LocalJournal(Journal):
     # --- changes --------------------------------------------------------------------------
 
     def append(self, changes: Changes) -> None:
-        self._promised_bytes = 0
         if not self._is_broken:
             highest = self._writer.last_job_id
             for job in changes.jobs:
@@ -177,7 +176,8 @@ class LocalJournal(Journal):
                 self._append_id(highest)
             for tube in changes.pauses:
                 self._append_pause(tube)
-            self._appended += 1
+        # Also when it is broken: what is dropped then has a position that is never durable.
+        self._appended += 1
         changes.clear()
 
     def _append_job(self, job: Job) -> None:
@@ -216,6 +216,7 @@ class LocalJournal(Journal):
         self.facts.records_written += 1
 
     def commit(self) -> int:
+        self._promised_bytes = 0
         if self._written != self._appended and not self._is_broken:
             self._compaction.work()
             self._write()

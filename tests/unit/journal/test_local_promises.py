@@ -1,0 +1,77 @@
+"""What a local journal promises by `admit…` and by a position, and for how long."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from beanrow.engine.engine import Engine
+from beanrow.engine.replay import Replay
+from beanrow.journal.base import ADMITTED, BROKEN
+from beanrow.journal.local import LocalJournal
+from beanrow.journal.storage import File, LocalFile, LocalStorage
+from beanrow.journal.syncer import InlineSyncer
+
+
+class UnsyncedFile(LocalFile):
+    """Its disk takes everything, and keeps nothing."""
+
+    def sync(self) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+
+class BadDisk(LocalStorage):
+    """A directory whose files, once it is ``bad``, cannot be synced."""
+
+    is_bad = False
+
+    def create(self, name: str) -> File:
+        file = super().create(name)
+        assert isinstance(file, LocalFile)
+        return UnsyncedFile(file._fd) if self.is_bad else file
+
+
+def opened(storage: LocalStorage, engine: Engine, sync_interval_ms: int | None) -> LocalJournal:
+    journal = LocalJournal(
+        storage,
+        segment_bytes=100_000,
+        sync_interval_ms=sync_interval_ms,
+        syncer=InlineSyncer(),
+    )
+    journal.replay(Replay(engine), lambda: None)
+    return journal
+
+
+def test_what_was_admitted_and_then_not_done_takes_no_room(tmp_path: Path) -> None:
+    """As a release of a job that is not there: the answer is NOT_FOUND."""
+    journal = opened(LocalStorage(tmp_path), Engine(), 0)
+    sizes = set()
+    for _ in range(1000):
+        for _ in range(16):
+            assert journal.admit_updates(1) == ADMITTED
+        journal.commit()
+        sizes.add(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    journal.close()
+    assert len(sizes) <= 2
+
+
+@pytest.mark.parametrize("sync_interval_ms", [0, 50])
+def test_what_was_done_before_a_failed_sync_was_known_is_never_durable(
+    tmp_path: Path, sync_interval_ms: int
+) -> None:
+    """The thread that syncs may find out in the middle of a tick."""
+    storage, engine = BadDisk(tmp_path), Engine()
+    journal = opened(storage, engine, sync_interval_ms)
+    session = engine.open_session()
+    assert journal.admit_put(7, 1) == ADMITTED
+    storage.is_bad = True
+    while not journal.trouble:  # until the first segment that was made on the bad disk
+        engine.finish_put(engine.begin_put(session, 0, 0, 60, 0), bytes(50_000), 0)
+        journal.append(engine.changes)
+        journal.commit()
+    assert journal.admit_put(7, 1) == BROKEN
+    engine.finish_put(engine.begin_put(session, 0, 0, 60, 0), b"x", 0)
+    journal.append(engine.changes)
+    assert not engine.changes.jobs
+    assert journal.commit() > journal.durable
+    journal.close()
