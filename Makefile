@@ -14,9 +14,9 @@ help:  ## show this list
 
 # Compiled where that can be had; beanrow needs nothing but Python, so elsewhere it is run straight
 # from the source. By exec, so that no shell is left for Ctrl-C to end with a complaint of make.
-run:  ## serve on 127.0.0.1:11300 (ARGS="--help" tells more)
+run:  ## serve on 127.0.0.1:11300, with the journal in ./data (ARGS="--help" tells more)
 	@folder=$$($(PYTHON) -m scripts.choose_build) && \
-	    exec env PYTHONPATH="$$folder" $(PYTHON) -m beanrow serve $(ARGS)
+	    exec env PYTHONPATH="$$folder" $(PYTHON) -m beanrow serve -b data $(ARGS)
 
 venv: $(VENV)/.complete  ## make .venv, with beanrow (editable), the tests' needs and the linters
 

@@ -342,10 +342,10 @@ class TestSignals:
 
 
 class TestMake:
-    def test_ctrl_c_at_make_run_is_a_clean_stop(self) -> None:
+    def test_ctrl_c_at_make_run_is_a_clean_stop(self, tmp_path: Path) -> None:
         if shutil.which("make") is None:
             pytest.skip("make is not installed")
-        command = ("make", "-s", "run", f"PYTHON={sys.executable}", "ARGS=-p 0")
+        command = ("make", "-s", "run", f"PYTHON={sys.executable}", f"ARGS=-p 0 -b {tmp_path}")
         folder = Path(__file__).parents[2]
         with subprocess.Popen(
             command, cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True

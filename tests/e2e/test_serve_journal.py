@@ -2,7 +2,9 @@
 
 import os
 import pwd
+import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -129,3 +131,12 @@ def test_a_stop_leaves_nothing_behind_that_was_not_written(tmp_path: Path) -> No
         assert server.stop() == 0
     with serving(*LOCAL, "-b", str(tmp_path)) as server, server.connect() as client:
         assert "current-jobs-ready: 1\n" in stats(client)
+
+
+def test_make_run_keeps_jobs_and_can_keep_them_elsewhere(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    checkout = Path(__file__).parents[2]
+    command = ("make", "--dry-run", "run", f"ARGS=-b {tmp_path}")
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith(f" serve -b data -b {tmp_path}")
