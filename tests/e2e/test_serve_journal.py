@@ -93,7 +93,7 @@ def test_a_second_server_on_a_directory_is_refused(command: Sequence[str], tmp_p
     with serving(*LOCAL, "-b", str(tmp_path)) as server, server.connect() as client:
         status, line = refused(*LOCAL, "-b", str(tmp_path), command=command)
         assert status == (10 if command == BEANROWD else 1)
-        assert f"journal {tmp_path}: another server uses it" in line
+        assert f"-b {tmp_path}: another server uses it" in line
         assert ask(client, PUT) == b"INSERTED 1\r\n"
 
 
@@ -109,10 +109,10 @@ def test_the_directory_is_opened_by_the_user_whom_it_becomes(open_folder: Path) 
         pytest.skip("only root can become somebody else")
     status, line = refused(*LOCAL, "-u", "nobody", "-b", str(open_folder))
     assert status == 10
-    assert f"journal {open_folder}: cannot be written (Permission denied)" in line
+    assert f"-b {open_folder}: it cannot be written (Permission denied)" in line
     status, line = refused(*LOCAL, "-u", "nobody", "-b", str(open_folder / "journal"))
     assert status == 10
-    assert f"journal {open_folder / 'journal'}: Permission denied" in line
+    assert f"-b {open_folder / 'journal'}: Permission denied" in line
     nobody = pwd.getpwnam("nobody")
     os.chown(open_folder, nobody.pw_uid, nobody.pw_gid)
     with (
@@ -140,3 +140,12 @@ def test_make_run_keeps_jobs_and_can_keep_them_elsewhere(tmp_path: Path) -> None
     command = ("make", "--dry-run", "run", f"ARGS=-b {tmp_path}")
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith(f" serve -b data -b {tmp_path}")
+
+
+def test_the_directory_is_named_when_its_contents_are_wrong(tmp_path: Path) -> None:
+    with serving(*LOCAL, "-b", str(tmp_path)):
+        pass
+    (tmp_path / "binlog.1").write_bytes((7).to_bytes(4, "little"))
+    status, line = refused(*LOCAL, "-b", str(tmp_path))
+    assert status == 10
+    assert f"-b {tmp_path}: the directory holds a journal of beanrow and binlog.1" in line

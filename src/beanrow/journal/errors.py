@@ -2,4 +2,7 @@
 
 
 class JournalError(Exception):
-    """One line for whoever starts a server: which directory, what is wrong, what to do."""
+    """One line for whoever starts a server: what is wrong with the directory, and what to do.
+
+    Which directory that is says whoever has chosen it.
+    """

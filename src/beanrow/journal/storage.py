@@ -117,7 +117,7 @@ class LocalStorage(Storage):
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise JournalError(
-                f"journal {path}: {error.strerror}; give a directory that this user may write"
+                f"{error.strerror}; give a directory that this user may write"
             ) from error
         self._lock = -1
 
@@ -128,15 +128,14 @@ class LocalStorage(Storage):
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
         except OSError as error:
             raise JournalError(
-                f"journal {self.path}: cannot be written ({error.strerror}); "
-                "give a directory that this user may write"
+                f"it cannot be written ({error.strerror}); give a directory that this user may "
+                "write"
             ) from error
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise JournalError(
-                f"journal {self.path}: another server uses it; stop that one, or give another "
-                "directory"
+                "another server uses it; stop that one, or give another directory"
             ) from error
 
     def names(self) -> list[str]:

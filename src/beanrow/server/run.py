@@ -66,7 +66,7 @@ def _serve(config: Config) -> None:
         try:
             server.run(tell_ready)
         except JournalError as error:
-            raise UnusableJournalError(str(error)) from error
+            raise UnusableJournalError(f"-b {config.journal}: {error}") from error
         finally:
             process.forget_wakeups()
 
@@ -80,7 +80,7 @@ def _journal(config: Config) -> Journal | None:
     try:
         storage = LocalStorage(config.journal)
     except JournalError as error:
-        raise UnusableJournalError(str(error)) from error
+        raise UnusableJournalError(f"-b {config.journal}: {error}") from error
     return LocalJournal(
         storage, segment_bytes=config.segment_bytes, sync_interval_ms=config.sync_interval_ms
     )
