@@ -143,7 +143,10 @@ class Writer:
         """
         while self._left:
             self._write_out(self._left[0])
-            del self._left[0]
+            left = self._left.pop(0)
+            # Also when it was written before: whoever syncs it closes it, too.
+            if left not in self._written:
+                self._written.append(left)
         self._write_out(self.current)
 
     def take_written(self) -> list[Segment]:

@@ -75,3 +75,42 @@ def test_what_was_done_before_a_failed_sync_was_known_is_never_durable(
     assert not engine.changes.jobs
     assert journal.commit() > journal.durable
     journal.close()
+
+
+class CountedFile(LocalFile):
+    """Tells its disk when it is closed."""
+
+    def __init__(self, fd: int, disk: "CountingDisk") -> None:
+        super().__init__(fd)
+        self.disk = disk
+
+    def close(self) -> None:
+        super().close()
+        self.disk.open_files -= 1
+
+
+class CountingDisk(LocalStorage):
+    """Counts the files that are open. What is removed while it is open is not free."""
+
+    open_files = 0
+
+    def create(self, name: str) -> File:
+        file = super().create(name)
+        assert isinstance(file, LocalFile)
+        self.open_files += 1
+        return CountedFile(file._fd, self)
+
+
+def test_a_segment_that_is_left_is_closed(tmp_path: Path) -> None:
+    """Also when it was wholly written before the tick that begins another one."""
+    storage, engine = CountingDisk(tmp_path), Engine()
+    journal = opened(storage, engine, 0)
+    session = engine.open_session()
+    for _ in range(10):
+        assert journal.admit_put(7, 60_000) == ADMITTED
+        engine.finish_put(engine.begin_put(session, 0, 0, 60, 0), bytes(60_000), 0)
+        journal.append(engine.changes)
+        journal.commit()
+    assert len(list(tmp_path.glob("segment-*"))) >= 5
+    assert storage.open_files <= 3  # the one that is written to, the spare, and a manifest
+    journal.close()
