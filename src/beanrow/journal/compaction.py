@@ -115,7 +115,7 @@ class Compaction:
             job = self._jobs.get(ids[self._next])
             if job is not None and job.home is victim:
                 size = job_bytes(job)
-                if not self._writer.has_room(size, len(self._jobs)):
+                if not self._has_room(size):
                     break
                 segment = self._writer.place(size)
                 segment.put(encode_job(job, segment.seed))
@@ -124,6 +124,13 @@ class Compaction:
             self._next += 1
             passed += usual
         return passed
+
+    def _has_room(self, size: int) -> bool:
+        try:
+            return self._writer.has_room(size, len(self._jobs))
+        except OSError:
+            # It can wait. Who has something to write that cannot, hears of the trouble.
+            return False
 
     def _empty_pauses(self, victim: Segment) -> int:
         for tube in victim.paused_tubes:

@@ -62,7 +62,6 @@ _UPDATE_BYTES: Final = max(STATE_BYTES, PAUSE_BYTES + MAX_TUBE_NAME_BYTES)
 #: After a failed write, the next attempt comes so soon.
 _RETRY_NS: Final = 1_000_000_000
 
-
 #: Each of them is open; so some are synced now and then even when no reply waits for it.
 _MOST_UNSYNCED: Final = 4
 
@@ -99,6 +98,7 @@ class LocalJournal(Journal):
         # Shared with the thread that syncs, which swaps them for empty ones.
         self._lock = threading.Lock()
         self._unsynced: list[Segment] = []
+        self._synced: list[Segment] = []
         self._removed: list[Segment] = []
         self._lingering_bytes = 0
         #: Held while a sync is under way.
@@ -216,6 +216,8 @@ class LocalJournal(Journal):
         self.facts.records_written += 1
 
     def commit(self) -> int:
+        if self._synced:
+            self._close_left()
         self._promised_bytes = 0
         if self._written != self._appended and not self._is_broken:
             self._compaction.work()
@@ -225,6 +227,19 @@ class LocalJournal(Journal):
             if self._lingering_bytes and self._is_long():
                 self._sync()
         return self._appended
+
+    def _close_left(self) -> None:
+        """Close what is synced and will not be written to any more.
+
+        Here, not in the thread, which cannot know what is being written just now.
+        """
+        with self._lock:
+            synced, self._synced = self._synced, []
+            for segment in synced:
+                is_needed = segment is self._writer.current or segment in self._unsynced
+                if segment.file is not None and not is_needed and not segment.unwritten:
+                    segment.file.close()
+                    segment.file = None
 
     def _shrink_spare(self) -> None:
         try:
@@ -283,7 +298,8 @@ class LocalJournal(Journal):
             position = self._written
             unsynced, self._unsynced = self._unsynced, []
             removed, self._removed = self._removed, []
-            numbers = list(self._writer.segments)
+            segments = self._writer.segments
+            numbers = [number for number in segments if segments[number].written_bytes]
         has_new = bool(numbers) and numbers[-1] not in self._manifest.segments
         try:
             for segment in unsynced:
@@ -302,22 +318,17 @@ class LocalJournal(Journal):
         if self._waits_for_sync and position > self.durable:
             self.durable = position
             self._wake()
-        for segment in unsynced:
-            self._close_left(segment)
         if has_new or removed:
             self._tidy(numbers, removed)
+        with self._lock:
+            self._synced += unsynced
+        if len(unsynced) > 1:
+            self._wake()  # some of them can be closed, which gives the room of dead ones back
 
     def _break(self, why: str) -> None:
         self._is_broken = True
         self.trouble = why
         self._wake()
-
-    def _close_left(self, segment: Segment) -> None:
-        with self._lock:
-            is_left = segment is not self._writer.current and not segment.unwritten
-            if is_left and segment not in self._unsynced and segment.file is not None:
-                segment.file.close()
-                segment.file = None
 
     def _tidy(self, numbers: list[int], removed: list[Segment]) -> None:
         self._manifest.turn += 1

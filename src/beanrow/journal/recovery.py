@@ -192,8 +192,9 @@ class _Recovery:
         total = sum(self._storage.size(segment_name(number)) for number in numbers)
         started_s = shown_s = time.monotonic()
         done = 0
+        last = self._last_written(numbers)
         for number in numbers:
-            done += self._read(number, number == numbers[-1])
+            done += self._read(number, number == last)
             if time.monotonic() - shown_s > _PROGRESS_S:
                 shown_s = time.monotonic()
                 log.info(
@@ -210,6 +211,13 @@ class _Recovery:
                 time.monotonic() - started_s,
             )
 
+    def _last_written(self, numbers: list[int]) -> int:
+        """The last segment that is not merely room; 0: there is none."""
+        for number in reversed(numbers):
+            if not _is_blank(self._storage.read(segment_name(number))):
+                return number
+        return 0
+
     def _read(self, number: int, is_last: bool) -> int:
         """Replay one segment; returns the length of its file."""
         name = segment_name(number)
@@ -217,7 +225,7 @@ class _Recovery:
         segment = Segment(number, self._manifest.instance)
         head = decode_head(data)
         if head is None:
-            if not any(data) and number not in self._manifest.segments:
+            if _is_blank(data) and number not in self._manifest.segments:
                 self._storage.remove(name)  # begun, and nothing written yet
                 return len(data)
             segment.is_damaged = True
@@ -266,6 +274,8 @@ class _Recovery:
         log.error("%s; the file is kept in %s/", damage, DAMAGED)
 
     def _keep(self, name: str, data: bytes) -> None:
+        if name in self._names:
+            self._storage.remove(name)  # a crash has interrupted that
         file = self._storage.create(name)
         offset = 0
         while offset < len(data):
@@ -348,6 +358,10 @@ class _Recovery:
     def _write_manifest(self) -> None:
         self._manifest.turn += 1
         write_manifest(self._storage, self._manifest)
+
+
+def _is_blank(data: bytes) -> bool:
+    return data.count(0) == len(data)
 
 
 def _apply(scan: Scan, data: bytes, segment: Segment, target: Replay, homes: Homes) -> None:

@@ -9,11 +9,14 @@ full, the spare becomes the next segment. So deleting is always possible.
 from __future__ import annotations
 
 import errno
+import logging
 from typing import Final
 
 from beanrow.journal.record import DELETE_BYTES
 from beanrow.journal.segment import HEAD_BYTES, Segment, encode_head, segment_name
 from beanrow.journal.storage import File, Storage
+
+log = logging.getLogger("beanrow.journal")
 
 SPARE: Final = "spare"
 
@@ -164,6 +167,7 @@ class Writer:
     def _new_segment(self, size: int) -> Segment:
         segment = Segment(self.last_number + 1, self.instance)
         name = segment_name(segment.number)
+        self._clear(name)
         segment.file = self.storage.create(name)
         try:
             self._allocate(segment, size + self._ahead_bytes)
@@ -173,12 +177,23 @@ class Writer:
             raise
         return segment
 
+    def _clear(self, name: str) -> None:
+        """Remove what an attempt that failed has left under the name of the next segment."""
+        if name in self.storage.names():
+            self.storage.remove(name)
+
     def _begin_spare(self) -> bool:
         """Go on in the room that was kept for DELETEs. False: it is in use already."""
         if self._spare is None or self._spare_bytes <= HEAD_BYTES:
             return False
         segment = Segment(self.last_number + 1, self.instance)
-        self.storage.rename(SPARE, segment_name(segment.number))
+        name = segment_name(segment.number)
+        try:
+            self._clear(name)
+            self.storage.rename(SPARE, name)
+        except OSError as error:
+            log.error("the file `%s` cannot be used: %s", SPARE, error)
+            return False
         segment.file = self._spare
         segment.allocated_bytes = self._spare_bytes
         self._spare = None
@@ -190,8 +205,11 @@ class Writer:
         left = self.current
         if left.file is not None:
             self._left.append(left)
-            left.file.truncate(left.used_bytes)
-            left.allocated_bytes = left.used_bytes
+            try:
+                left.file.truncate(left.used_bytes)
+                left.allocated_bytes = left.used_bytes
+            except OSError as error:
+                log.warning("segment %d keeps room that is not needed: %s", left.number, error)
         segment.put(encode_head(self.instance, segment.number, self.last_job_id))
         self.last_number = segment.number
         self.segments[segment.number] = segment
