@@ -98,6 +98,7 @@ class LocalJournal(Journal):
         # Shared with the thread that syncs, which swaps them for empty ones.
         self._lock = threading.Lock()
         self._unsynced: list[Segment] = []
+        self._under_sync: list[Segment] = []
         self._synced: list[Segment] = []
         self._removed: list[Segment] = []
         self._lingering_bytes = 0
@@ -236,8 +237,9 @@ class LocalJournal(Journal):
         with self._lock:
             synced, self._synced = self._synced, []
             for segment in synced:
-                is_needed = segment is self._writer.current or segment in self._unsynced
-                if segment.file is not None and not is_needed and not segment.unwritten:
+                is_over = segment is not self._writer.current and not segment.unwritten
+                is_synced = segment not in self._unsynced and segment not in self._under_sync
+                if is_over and is_synced and segment.file is not None:
                     segment.file.close()
                     segment.file = None
 
@@ -297,6 +299,7 @@ class LocalJournal(Journal):
         with self._lock:
             position = self._written
             unsynced, self._unsynced = self._unsynced, []
+            self._under_sync = unsynced
             removed, self._removed = self._removed, []
             segments = self._writer.segments
             numbers = [number for number in segments if segments[number].written_bytes]
@@ -322,6 +325,7 @@ class LocalJournal(Journal):
             self._tidy(numbers, removed)
         with self._lock:
             self._synced += unsynced
+            self._under_sync = []
         if len(unsynced) > 1:
             self._wake()  # some of them can be closed, which gives the room of dead ones back
 
