@@ -99,7 +99,6 @@ class LocalJournal(Journal):
         self._lock = threading.Lock()
         self._unsynced: list[Segment] = []
         self._under_sync: list[Segment] = []
-        self._synced: list[Segment] = []
         self._removed: list[Segment] = []
         self._lingering_bytes = 0
         #: Held while a sync is under way.
@@ -217,8 +216,8 @@ class LocalJournal(Journal):
         self.facts.records_written += 1
 
     def commit(self) -> int:
-        if self._synced:
-            self._close_left()
+        if self._writer.open_behind:
+            self._close_behind()
         self._promised_bytes = 0
         if self._written != self._appended and not self._is_broken:
             self._compaction.work()
@@ -229,19 +228,19 @@ class LocalJournal(Journal):
                 self._sync()
         return self._appended
 
-    def _close_left(self) -> None:
+    def _close_behind(self) -> None:
         """Close what is synced and will not be written to any more.
 
         Here, not in the thread, which cannot know what is being written just now.
         """
+        still_open = []
         with self._lock:
-            synced, self._synced = self._synced, []
-            for segment in synced:
-                is_over = segment is not self._writer.current and not segment.unwritten
-                is_synced = segment not in self._unsynced and segment not in self._under_sync
-                if is_over and is_synced and segment.file is not None:
-                    segment.file.close()
-                    segment.file = None
+            for segment in self._writer.open_behind:
+                if segment.unwritten or segment in self._unsynced or segment in self._under_sync:
+                    still_open.append(segment)
+                else:
+                    segment.close()
+        self._writer.open_behind = still_open
 
     def _shrink_spare(self) -> None:
         try:
@@ -301,8 +300,8 @@ class LocalJournal(Journal):
             unsynced, self._unsynced = self._unsynced, []
             self._under_sync = unsynced
             removed, self._removed = self._removed, []
-            segments = self._writer.segments
-            numbers = [number for number in segments if segments[number].written_bytes]
+            segments = list(self._writer.segments.values())  # the loop may add one just now
+            numbers = [segment.number for segment in segments if segment.written_bytes]
         has_new = bool(numbers) and numbers[-1] not in self._manifest.segments
         try:
             for segment in unsynced:
@@ -324,7 +323,6 @@ class LocalJournal(Journal):
         if has_new or removed:
             self._tidy(numbers, removed)
         with self._lock:
-            self._synced += unsynced
             self._under_sync = []
         if len(unsynced) > 1:
             self._wake()  # some of them can be closed, which gives the room of dead ones back

@@ -127,6 +127,8 @@ class Segment:
         self.unwritten.append(record)
         self.used_bytes += len(record)
 
-    def is_dead(self) -> bool:
-        """Whether it could be removed."""
-        return not (self.homed_jobs or self.homed_pauses or self.overrules)
+    def close(self) -> None:
+        """Nothing more is written to it, or synced."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None

@@ -53,6 +53,8 @@ class Writer:
         # Left since the last `write_out`, which has still to write their ends.
         self._left: list[Segment] = []
         self._written: list[Segment] = []
+        #: Segments that were left and are still open, as they may have to be synced.
+        self.open_behind: list[Segment] = []
 
     # --- room -----------------------------------------------------------------------------
 
@@ -146,10 +148,7 @@ class Writer:
         """
         while self._left:
             self._write_out(self._left[0])
-            left = self._left.pop(0)
-            # Also when it was written before: whoever syncs it closes it, too.
-            if left not in self._written:
-                self._written.append(left)
+            del self._left[0]
         self._write_out(self.current)
 
     def take_written(self) -> list[Segment]:
@@ -158,9 +157,8 @@ class Writer:
         return written
 
     def close(self) -> None:
-        for segment in self.segments.values():
-            if segment.file is not None:
-                segment.file.close()
+        for segment in (*self.open_behind, self.current):
+            segment.close()
         if self._spare is not None:
             self._spare.close()
 
@@ -205,6 +203,7 @@ class Writer:
         left = self.current
         if left.file is not None:
             self._left.append(left)
+            self.open_behind.append(left)
             try:
                 left.file.truncate(left.used_bytes)
                 left.allocated_bytes = left.used_bytes
