@@ -51,7 +51,7 @@ def beanstalkd_server() -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.fixture(params=["beanrow", "beanstalkd"])
+@pytest.fixture(params=["beanrow", pytest.param("beanstalkd", marks=pytest.mark.any_build)])
 def either_server(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """Both servers in turn; the real one shows that the test itself is right."""
     running = running_beanrow if request.param == "beanrow" else running_beanstalkd
