@@ -1,4 +1,4 @@
-"""The loop and the thread that syncs, at each other's throat: many tiny segments, quick switches."""
+"""The loop and the thread that syncs meet everywhere: many tiny segments, quick switches."""
 
 import random
 import sys
@@ -15,7 +15,7 @@ from beanrow.journal.local import LocalJournal
 from beanrow.journal.storage import LocalStorage
 
 NOW_NS = 10**18
-TICKS = 800
+TICKS = 300
 
 
 @pytest.fixture(autouse=True)
