@@ -219,16 +219,16 @@ class Server:
     def _execute(self, connection: Connection) -> None:
         session = connection.session
         parser = connection.parser
-        execute = self._dispatcher.execute
+        dispatcher = self._dispatcher
         connection.has_commands = False
         for _ in range(COMMANDS_PER_TURN):
             command = parser.next()
             if command is None:
                 if parser.begun is not None:
-                    self._dispatcher.begin(session, parser.begun)
+                    dispatcher.begin(session, parser.begun)
                 connection.is_closing = connection.at_end
                 return
-            reply = execute(session, command)
+            reply = dispatcher.execute(session, command)
             if reply is None:
                 connection.is_closing = command.verb == commands.QUIT
                 connection.awaits_answer = not connection.is_closing
