@@ -43,7 +43,7 @@ def test_a_list_has_one_item_a_line() -> None:
 def test_the_document_of_a_job_quotes_its_tube_and_not_its_state() -> None:
     keys = "id pri age delay ttr time-left reserves timeouts releases buries kicks"
     values: dict[bytes, object] = {key.encode(): i for i, key in enumerate(keys.split())}
-    values |= {b"tube": b"t", b"state": b"ready"}
+    values |= {b"tube": b"t", b"state": b"ready", b"file": 0}
     assert replies.STATS_JOB % values == (
         b'---\nid: 0\ntube: "t"\nstate: ready\npri: 1\nage: 2\ndelay: 3\nttr: 4\ntime-left: 5\n'
         b"file: 0\nreserves: 6\ntimeouts: 7\nreleases: 8\nburies: 9\nkicks: 10\n"
