@@ -52,6 +52,6 @@ pythons: venv  ## make, install and try the packages with every Python here of 3
 
 clean:  ## remove all that the other words have made
 	rm -rf $(VENV) .peers tests/clients/npm/node_modules benchmarks/.build
-	rm -rf build dist src/*.egg-info
+	rm -rf build dist src/*.egg-info __pycache__
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
