@@ -177,6 +177,8 @@ class LocalStorage(Storage):
 
 def _make(path: Path) -> None:
     """Make a directory, and those above it, so that they survive a loss of power."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     if not path.is_dir():
         _make(path.parent)
         path.mkdir(mode=_DIRECTORY_MODE)
