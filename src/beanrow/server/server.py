@@ -30,6 +30,7 @@ from typing import Final
 
 from beanrow.engine.engine import Engine
 from beanrow.engine.replay import Replay
+from beanrow.engine.timers import NEVER_NS
 from beanrow.journal.base import Journal, NullJournal
 from beanrow.protocol import commands
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, DEFAULT_SEGMENT_BYTES, NS_PER_S
@@ -139,7 +140,7 @@ class Server:
                 self._note_readiness(connection, ready)
             else:
                 self._let_in(fd)
-        self._take_turns(self._clock() + TICK_NS)
+        self._take_turns(now_ns + TICK_NS)
         self._commit()
         # A client that leaves now may have held the job that another one waits for.
         while self._flushing:
@@ -154,7 +155,8 @@ class Server:
         moment_ns = self._engine.next_tick_ns()
         if self._acceptor.retry_ns < moment_ns:
             moment_ns = self._acceptor.retry_ns
-        return min(moment_ns - self._clock(), self._journal.retry_ns())
+        retry_ns = self._journal.retry_ns()
+        return retry_ns if moment_ns == NEVER_NS else min(moment_ns - self._clock(), retry_ns)
 
     def _commit(self) -> None:
         self._gate.commit()
