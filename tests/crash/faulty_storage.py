@@ -294,6 +294,13 @@ class FaultyStorage(Storage):
         """Put a file there, on the disk, as if it always had been there."""
         self.directory.names[name] = self.directory._on_disk[name] = Inode(content)
 
+    def copy(self) -> FaultyStorage:
+        """The same files in another directory, all of them on its disk."""
+        storage = FaultyStorage()
+        for name, inode in self.directory.names.items():
+            storage.put_content(name, bytes(inode.cache))
+        return storage
+
     def drop(self, name: str) -> None:
         """Make a file disappear as if it never had been there."""
         del self.directory.names[name]

@@ -1,8 +1,7 @@
 """Reads the records of a segment, and finds its way past what is damaged.
 
-A record that is not sound is passed over; behind it the next sound one is looked for, first where
-the damaged one claims to end, then byte by byte. Since no body can look like a record, what is
-found is one.
+A record that is not sound is passed over, and the next sound one is looked for byte by byte. Since
+no body can look like a record, what is found is one.
 """
 
 from __future__ import annotations
@@ -82,12 +81,15 @@ class Scan:
 
     def _pass_damage(self, start: int, claimed_size: int) -> bool:
         data = self._data
-        end = start + claimed_size
-        if claimed_size and end <= len(data) and (_is_empty(data, end) or self._is_record(end)):
+        # Its length may be what is wrong: no sound record within it may be passed over.
+        end = self._find(start + 1)
+        claimed_end = start + claimed_size
+        is_last = _is_empty(data, end) and end <= claimed_end <= len(data)
+        if claimed_end == end or is_last:
+            end = claimed_end
             damage = self._note(start, end, "its checksum does not fit")
             damage.records = 1
         else:
-            end = self._find(start + 1)
             damage = self._note(start, end, "no record can be made out")
         if JOB <= type_at_or_0(data, start) <= DELETE and start + HEADER_BYTES + 8 <= end:
             damage.ids.append(id_at(data, start))

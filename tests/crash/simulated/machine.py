@@ -176,5 +176,12 @@ class Machine:
         return True
 
 
+def open_journal(storage: FaultyStorage, segment_bytes: int) -> LocalJournal:
+    """A journal that syncs every tick and keeps nobody waiting in a thread."""
+    return LocalJournal(
+        storage, segment_bytes=segment_bytes, sync_interval_ms=0, syncer=InlineSyncer()
+    )
+
+
 def _nothing() -> None:
     pass
