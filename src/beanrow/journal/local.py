@@ -45,7 +45,7 @@ from beanrow.journal.record import (
     encode_state,
     job_bytes,
 )
-from beanrow.journal.recovery import recover, remove_segment
+from beanrow.journal.recovery import note_doubt, recover, remove_segment
 from beanrow.journal.segment import Segment
 from beanrow.journal.storage import Storage
 from beanrow.journal.syncer import Syncer, ThreadSyncer
@@ -306,12 +306,12 @@ class LocalJournal(Journal):
         try:
             for segment in unsynced:
                 assert segment.file is not None, "an unsynced segment is open"
-                # Nothing counts in a dead one, once what overrules it is synced.
-                if segment not in removed:
-                    segment.file.sync()
+                # A dead one, too: until it is removed, it overrules older ones.
+                segment.file.sync()
             if has_new:
                 self._storage.sync()
         except OSError as error:
+            note_doubt(self._storage)
             self._break(
                 f"the journal cannot be synced ({error}): what was written may be lost, and "
                 "nothing more is accepted; restart the server when the disk is well"

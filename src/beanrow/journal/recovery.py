@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 from beanrow.engine.replay import Replay
@@ -19,6 +20,7 @@ from beanrow.journal.binlog import VERSIONS, BinlogContents, binlog_names, read_
 from beanrow.journal.compaction import Compaction
 from beanrow.journal.errors import JournalError
 from beanrow.journal.homes import Homes
+from beanrow.journal.manifest import NAMES as MANIFESTS
 from beanrow.journal.manifest import Manifest, read_manifest, write_manifest
 from beanrow.journal.record import (
     DELETE,
@@ -49,6 +51,9 @@ log = logging.getLogger("beanrow.journal")
 DAMAGED: Final = "damaged"
 IMPORTED: Final = "beanstalkd"
 
+#: An empty file which says that an earlier sync has failed.
+DOUBT: Final = "unsynced"
+
 _PROGRESS_S: Final = 2.0
 _RECORDS_PER_WRITE: Final = 1000
 
@@ -75,10 +80,23 @@ def recover(storage: Storage, segment_bytes: int, target: Replay, facts: Journal
     try:
         return _Recovery(storage, segment_bytes, target, facts).run()
     except OSError as error:
+        note_doubt(storage)
         raise JournalError(
             f"the journal cannot be read and written ({error}); see to the disk, or give another "
             "directory"
         ) from error
+
+
+def note_doubt(storage: Storage) -> None:
+    """Tell the next start that a sync has failed.
+
+    What the kernel could not write it may still show, and call written: the next process would read
+    it, sync it with success, and rely on what no disk has. So it has to write all of it anew. That
+    the note itself may not reach the disk does no harm: what it warns of does not outlive it.
+    """
+    # A directory in which not even this can be made lets nobody start in it.
+    with suppress(OSError):
+        storage.create(DOUBT).close()
 
 
 def remove_segment(storage: Storage, segment: Segment) -> None:
@@ -127,13 +145,19 @@ class _Recovery:
         self._writer.last_job_id = self._target.last_job_id
         self._writer.adopt_spare()
         self._writer.begin()
-        is_damaged = bool(self._damages or self._aside or self._bad_manifests)
+        is_doubtful = DOUBT in self._names
+        if is_doubtful:
+            log.warning("a sync has failed earlier: all that can be read is written anew")
+        is_damaged = bool(self._damages or self._aside or self._bad_manifests or is_doubtful)
         if contents is not None:
             self._import(contents)
         if is_damaged:
             self._write_anew()
         if is_damaged or binlogs:
             self._settle(binlogs)
+        if is_doubtful:
+            self._storage.remove(DOUBT)
+        self._make_manifests()
         return Recovered(self._writer, self._homes, self._compaction, self._manifest)
 
     # --- which files ----------------------------------------------------------------------
@@ -354,6 +378,15 @@ class _Recovery:
         if binlogs:
             self._manifest.imported = []
             self._write_manifest()
+
+    def _make_manifests(self) -> None:
+        """Make both files now: a full disk has room to write them again, not to make them."""
+        names = self._storage.names()
+        segments = self._writer.segments.values()
+        for name in MANIFESTS:
+            if name not in names:
+                self._manifest.segments = [one.number for one in segments if one.written_bytes]
+                self._write_manifest()
 
     def _write_manifest(self) -> None:
         self._manifest.turn += 1
