@@ -65,7 +65,7 @@ class JournalledQueue(Queue):
                 case record.JOB:
                     replay.put(record.decode_job(data, scan.offset, scan.size))
                 case record.STATE:
-                    assert replay.update(record.decode_job(data, scan.offset, scan.size))
+                    assert replay.update(record.decode_state(data, scan.offset))
                 case record.DELETE:
                     replay.delete(record.id_at(data, scan.offset))
                 case record.PAUSE:

@@ -22,6 +22,7 @@ from beanrow.journal.record import (
     STATE,
     decode_job,
     decode_pause,
+    decode_state,
     id_at,
     type_at,
 )
@@ -354,7 +355,7 @@ class _Segments:
             file.states += 1
             home = self._jobs.get(id_at(data, offset))
             if home is not None and home.facts is not None:
-                home.facts.state = decode_job(data, offset, scan.size).state
+                home.facts.state = decode_state(data, offset).state
         elif kind == DELETE:
             file.deletes += 1
             job_id = id_at(data, offset)

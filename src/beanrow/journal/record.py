@@ -57,8 +57,8 @@ PAUSE_BYTES: Final = _CRC.size + _PAUSE.size
 _U32: Final = 0xFFFFFFFF
 
 # Where, counted from the length, the fields begin that follow length and type.
-_FIELDS: Final = Struct("<QQQIIIIIIIB")
-_JOB_FIELDS: Final = Struct("<QQQIIIIIIIBQIB")
+_STATE_FIELDS: Final = Struct("<QQQIIIIIIIB")
+_REST_FIELDS: Final = Struct("<QIB")
 _PAUSE_FIELDS: Final = Struct("<IQ")
 _ID: Final = Struct("<Q")
 
@@ -160,13 +160,16 @@ def type_at(data: bytes, offset: int) -> int:
     return data[offset + HEADER_BYTES - 1]
 
 
-def is_sound(data: bytes, offset: int, size: int, seed: int) -> bool:
-    """Whether the `size` bytes from here on are a record that is as it was written."""
-    if offset + size > len(data) or not JOB <= type_at(data, offset) <= PAUSE:
-        return False
-    crc: int = _CRC.unpack_from(data, offset)[0]
-    found = extend(seed, data[offset + _CRC.size : offset + size])
-    return found == crc
+def sound_size(data: bytes, offset: int, seed: int) -> int:
+    """The length of the record that begins here, if it is as it was written; 0: it is not."""
+    if offset + HEADER_BYTES > len(data):
+        return 0
+    header: tuple[int, int, int] = _HEADER.unpack_from(data, offset)
+    crc, length, kind = header
+    end = offset + HEADER_BYTES + length
+    if not length or end > len(data) or not JOB <= kind <= PAUSE:
+        return 0
+    return end - offset if extend(seed, data[offset + _CRC.size : end]) == crc else 0
 
 
 def id_at(data: bytes, offset: int) -> int:
@@ -175,20 +178,28 @@ def id_at(data: bytes, offset: int) -> int:
     return job_id
 
 
+# Tuples of a known shape, which compiled code takes apart at once.
+_State = tuple[int, int, int, int, int, int, int, int, int, int, int]
+_Rest = tuple[int, int, int]
+
+
 def decode_job(data: bytes, offset: int, size: int) -> JobFacts:
-    """What a sound record of type JOB or STATE says."""
-    start = offset + HEADER_BYTES
-    facts = JobFacts(id_at(data, offset))
-    if type_at(data, offset) == JOB:
-        fields = _JOB_FIELDS.unpack_from(data, start)
-        facts.created_at_ns = fields[11]
-        facts.ttr_s = fields[12]
-        tube_start = start + _JOB_FIELDS.size
-        body_start = tube_start + fields[13]
-        facts.tube = data[tube_start:body_start]
-        facts.body = data[body_start : offset + size]
-    else:
-        fields = _FIELDS.unpack_from(data, start)
+    """What a sound record of type JOB says."""
+    facts = decode_state(data, offset)
+    rest_start = offset + HEADER_BYTES + _STATE_FIELDS.size
+    tube_start = rest_start + _REST_FIELDS.size
+    rest: _Rest = _REST_FIELDS.unpack_from(data, rest_start)
+    facts.created_at_ns, facts.ttr_s, tube_bytes = rest
+    body_start = tube_start + tube_bytes
+    facts.tube = data[tube_start:body_start]
+    facts.body = data[body_start : offset + size]
+    return facts
+
+
+def decode_state(data: bytes, offset: int) -> JobFacts:
+    """What a sound record of type STATE says, and what one of type JOB begins with."""
+    fields: _State = _STATE_FIELDS.unpack_from(data, offset + HEADER_BYTES)
+    facts = JobFacts(fields[0])
     facts.order = fields[1]
     facts.due_ns = fields[2]
     facts.pri = fields[3]

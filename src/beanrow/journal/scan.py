@@ -11,8 +11,8 @@ from beanrow.journal.record import (
     HEADER_BYTES,
     JOB,
     id_at,
-    is_sound,
     length_at,
+    sound_size,
     type_at,
 )
 from beanrow.journal.segment import HEAD_BYTES
@@ -68,16 +68,13 @@ class Scan:
         """Go to the next sound record. False: there is none."""
         data = self._data
         offset = self.offset + self.size
-        size = length_at(data, offset)
-        if size and is_sound(data, offset, size, self._seed):
-            self.offset = offset
-            self.size = size
-            return True
         self.offset = offset
-        self.size = 0
+        self.size = sound_size(data, offset, self._seed)
+        if self.size:
+            return True
         if _is_empty(data, offset):
             return False
-        return self._pass_damage(offset, size)
+        return self._pass_damage(offset, length_at(data, offset))
 
     def _pass_damage(self, start: int, claimed_size: int) -> bool:
         data = self._data
@@ -107,8 +104,7 @@ class Scan:
         return damage
 
     def _is_record(self, offset: int) -> bool:
-        size = length_at(self._data, offset)
-        return size > 0 and is_sound(self._data, offset, size, self._seed)
+        return sound_size(self._data, offset, self._seed) > 0
 
     def _find(self, start: int) -> int:
         """Where the next record begins; without one, where the bytes that are not 0 end."""
