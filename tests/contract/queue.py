@@ -66,8 +66,19 @@ class Queue:
         delay_s: int = 0,
         ttr_s: int = 60,
     ) -> Job:
-        self.engine.use(self.session, tube)
         assert self.journal.admit_put(len(tube), len(body)) == ADMITTED
+        return self.insert(body, tube, pri, delay_s, ttr_s)
+
+    def insert(
+        self,
+        body: bytes,
+        tube: bytes = b"default",
+        pri: int = 0,
+        delay_s: int = 0,
+        ttr_s: int = 60,
+    ) -> Job:
+        """A put that was admitted."""
+        self.engine.use(self.session, tube)
         job = self.engine.begin_put(self.session, pri, delay_s, ttr_s, self.now_ns)
         self.engine.finish_put(job, body, self.now_ns)
         return job

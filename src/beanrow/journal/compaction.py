@@ -60,9 +60,7 @@ class Compaction:
         homes = self._homes
         left = homes.made_bytes * PASSED_PER_GARBAGE
         homes.made_bytes = 0
-        while left > 0 and homes.garbage_bytes > (
-            homes.live_bytes // GARBAGE_SHARE + self._segment_bytes // 2
-        ):
+        while left > 0 and homes.garbage_bytes > self._tolerated_bytes():
             victim = self._victim
             if victim is None:
                 victim = self._victim = self._choose()
@@ -74,6 +72,9 @@ class Compaction:
                 return
             left -= passed
 
+    def _tolerated_bytes(self) -> int:
+        return self._homes.live_bytes // GARBAGE_SHARE + self._segment_bytes // 2
+
     def empty(self, segment: Segment) -> bool:
         """Move everything that counts out of a segment. False: there is no room for it."""
         self._next = 0
@@ -83,20 +84,38 @@ class Compaction:
         return True
 
     def _choose(self) -> Segment | None:
+        """The segment to empty next; None when enough garbage will go by itself."""
+        segments = self._homes.segments
         current = self._writer.current
+        # Nothing counts in these any more: once this tick is written they are buried.
+        dying: set[Segment] = set()
+        dying_bytes = 0
         best: Segment | None = None
         least = 1.0
-        for segment in self._homes.segments.values():
+        for segment in segments.values():
+            if segment is current:
+                continue
             share = segment.homed_bytes / segment.used_bytes
-            if segment is not current and (best is None or share < least):
-                best = segment
-                least = share
+            if segment.homed_jobs or segment.homed_pauses or self._holds(segment, dying):
+                if best is None or share < least:
+                    best = segment
+                    least = share
+            else:
+                dying.add(segment)
+                dying_bytes += segment.used_bytes
+        if self._homes.garbage_bytes - dying_bytes <= self._tolerated_bytes():
+            return None
         while best is not None:
-            older = [old for old in best.overrules if old.number in self._homes.segments]
+            older = [old for old in best.overrules if old.number in segments and old not in dying]
             if not older:
                 break
             best = min(older, key=_number)
         return best
+
+    def _holds(self, segment: Segment, dying: set[Segment]) -> bool:
+        """Whether a segment overrules one that stays."""
+        segments = self._homes.segments
+        return any(old.number in segments and old not in dying for old in segment.overrules)
 
     def _empty(self, victim: Segment, most: int) -> int:
         """Move what counts out of a segment, passing over so many bytes; returns how many.

@@ -1,0 +1,205 @@
+"""A disk that is full, or fails: what is refused, what still works, and how it goes on then."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from beanrow.engine.job import Job
+from beanrow.journal.base import ADMITTED, BROKEN, FULL, NEVER_NS
+from tests.contract.queue import Queue
+from tests.crash.faulty_storage import ENDLESS_BYTES, FaultyStorage, Plan
+from tests.crash.simulated.machine import open_journal
+from tests.crash.simulated.promises import durable_views
+
+SEGMENT_BYTES = 4096
+
+#: Two manifests take their room, and every job some for its DELETE.
+disks = pytest.mark.parametrize("disk_bytes", [30_000, 33_333, 50_000, 123_456])
+bodies = pytest.mark.parametrize("body_bytes", [0, 100, 3000])
+
+
+class Disk:
+    """A server on a disk that is too small, or fails."""
+
+    def __init__(
+        self, disk_bytes: int = ENDLESS_BYTES, failures: Mapping[tuple[str, int], int] | None = None
+    ) -> None:
+        self.storage = FaultyStorage(Plan(disk_bytes=disk_bytes, failures=failures or {}))
+        self.start()
+
+    def start(self) -> None:
+        self.queue = Queue(open_journal(self.storage, SEGMENT_BYTES))
+        self.journal = self.queue.journal
+
+    def lose_power(self) -> None:
+        self.storage = self.storage.after_power_loss(self.storage.plan)
+        self.start()
+
+    def set_size(self, disk_bytes: int) -> None:
+        self.storage.plan = replace(self.storage.plan, disk_bytes=disk_bytes)
+
+    def tick(self) -> None:
+        position = self.queue.tick()
+        assert self.journal.trouble == ""
+        assert self.journal.durable == position
+
+    def fill(self, body: bytes) -> list[Job]:
+        """Put until there is no room."""
+        jobs = []
+        while (answer := self.journal.admit_put(len(b"default"), len(body))) == ADMITTED:
+            jobs.append(self.queue.insert(body))
+            self.tick()
+        assert answer == FULL
+        return jobs
+
+
+@disks
+@bodies
+@pytest.mark.parametrize("per_tick", [1, 7, 10_000])
+def test_deleting_is_possible_and_makes_room(
+    disk_bytes: int, body_bytes: int, per_tick: int
+) -> None:
+    disk = Disk(disk_bytes)
+    fitted = 0
+    for _ in range(4):
+        jobs = disk.fill(bytes(body_bytes))
+        assert len(jobs) >= fitted * 2 // 3, "room is lost for good"
+        fitted = max(fitted, len(jobs))
+        assert jobs, "not one job fits"
+        for start in range(0, len(jobs), per_tick):
+            for job in jobs[start : start + per_tick]:
+                disk.queue.delete(job)
+            disk.tick()
+        assert not disk.queue.engine.jobs
+
+
+@disks
+@bodies
+def test_a_server_starts_on_a_full_disk(disk_bytes: int, body_bytes: int) -> None:
+    disk = Disk(disk_bytes)
+    body = bytes(body_bytes)
+    jobs = disk.fill(body)
+    # What else is on the disk grows meanwhile: nothing is left for the journal.
+    disk.set_size(disk.storage.directory.used_bytes())
+    while jobs:
+        before = durable_views(disk.queue.engine)
+        disk.lose_power()
+        assert durable_views(disk.queue.engine) == before
+        for job in list(disk.queue.engine.jobs.values())[: len(jobs) // 3 + 1]:
+            disk.queue.delete(job)
+            disk.tick()
+        jobs = list(disk.queue.engine.jobs.values())
+    disk.lose_power()
+    assert not disk.queue.engine.jobs
+    disk.set_size(disk_bytes)
+    assert disk.fill(body)
+
+
+@bodies
+def test_with_space_back_it_goes_on(body_bytes: int) -> None:
+    disk = Disk(40_000)
+    body = bytes(body_bytes)
+    fitted = len(disk.fill(body))
+    assert disk.journal.admit_put(7, body_bytes) == FULL
+    disk.set_size(80_000)
+    assert len(disk.fill(body)) > fitted // 2
+    before = durable_views(disk.queue.engine)
+    disk.lose_power()
+    assert durable_views(disk.queue.engine) == before
+
+
+def test_changes_of_state_are_refused_or_kept() -> None:
+    """There may be no room for them, but they never cost a DELETE its own."""
+    disk = Disk(40_000)
+    jobs = disk.fill(bytes(100))
+    refused = 0
+    for _ in range(30):
+        for job in jobs:
+            if disk.journal.admit_updates(1) == ADMITTED:
+                disk.queue.engine.reserve_job(disk.queue.session, job.id, disk.queue.now_ns)
+                disk.queue.engine.release(disk.queue.session, job.id, 1, 0, disk.queue.now_ns)
+                disk.tick()
+            else:
+                refused += 1
+    assert refused
+    before = durable_views(disk.queue.engine)
+    disk.lose_power()
+    assert durable_views(disk.queue.engine) == before
+    for job in list(disk.queue.engine.jobs.values()):
+        disk.queue.delete(job)
+        disk.tick()
+
+
+# --- failing writes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_failed_write_is_made_good(code: int) -> None:
+    disk = Disk()
+    kept = disk.queue.put(b"kept")
+    disk.tick()
+    failing = disk.storage.counts["write"] + 1
+    disk.storage.plan = Plan(failures={("write", n): code for n in range(failing, failing + 3)})
+    lost = disk.queue.put(b"lost")
+    position = disk.queue.tick()
+    assert disk.journal.trouble
+    assert disk.journal.durable < position
+    assert disk.journal.retry_ns() < NEVER_NS
+    # As the server does it: INTERNAL_ERROR, and the put is taken back.
+    disk.queue.engine.take_back(lost.id)
+    assert disk.journal.admit_put(7, 4) == BROKEN
+    assert disk.journal.admit_updates(1) == BROKEN
+    assert disk.journal.admit_deletes() == BROKEN
+    for _ in range(2):
+        disk.queue.tick()
+        assert disk.journal.trouble
+    disk.tick()
+    again = disk.queue.put(b"again")
+    disk.tick()
+    disk.lose_power()
+    assert disk.queue.engine.jobs.keys() == {kept.id, again.id}
+
+
+@pytest.mark.parametrize("operation", ["sync", "sync names"])
+def test_after_a_failed_sync_nothing_is_accepted_until_a_restart(operation: str) -> None:
+    disk = Disk()
+    kept = disk.queue.put(b"kept")
+    disk.tick()
+    failing = disk.storage.counts[operation] + 1
+    disk.storage.plan = Plan(failures={(operation, failing): errno.EIO})
+    lost = kept
+    while not disk.journal.trouble:
+        lost = disk.queue.put(bytes(1000))
+        disk.queue.tick()
+    disk.queue.engine.take_back(lost.id)
+    for _ in range(5):
+        assert disk.journal.admit_put(7, 4) == BROKEN
+        assert disk.journal.admit_updates(1) == BROKEN
+        assert disk.journal.admit_deletes() == BROKEN
+        position = disk.queue.tick()
+        assert disk.journal.durable < position or not disk.queue.engine.jobs
+        assert disk.journal.trouble
+        assert disk.journal.retry_ns() == NEVER_NS
+    disk.storage = disk.storage.after_kill()
+    disk.start()
+    assert kept.id in disk.queue.engine.jobs
+    before = durable_views(disk.queue.engine)
+    disk.queue.put(b"again")
+    disk.tick()
+    disk.lose_power()
+    assert before.items() <= durable_views(disk.queue.engine).items()
+
+
+def test_a_tick_that_deletes_very_much_is_not_long() -> None:
+    """Segments of which nothing is left but DELETEs are looked at once, not for each byte."""
+    disk = Disk(123_456)
+    for job in disk.fill(b""):
+        disk.queue.delete(job)
+    start_s = time.process_time()
+    disk.tick()
+    assert time.process_time() - start_s < 1
