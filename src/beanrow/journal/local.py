@@ -99,6 +99,8 @@ class LocalJournal(Journal):
         self._lock = threading.Lock()
         self._unsynced: list[Segment] = []
         self._under_sync: list[Segment] = []
+        #: The number of the last segment that was ever in `_unsynced`.
+        self._last_begun = 0
         self._removed: list[Segment] = []
         self._lingering_bytes = 0
         #: Held while a sync is under way.
@@ -138,6 +140,8 @@ class LocalJournal(Journal):
         return self._admit(count * _UPDATE_BYTES, 0)
 
     def admit_deletes(self) -> int:
+        # Not refused for want of room; but what it takes, no put of this tick may be promised.
+        self._promised_bytes += DELETE_BYTES
         return BROKEN if self.trouble else ADMITTED
 
     def _admit(self, size: int, jobs: int) -> int:
@@ -267,8 +271,9 @@ class LocalJournal(Journal):
                 for segment in self._writer.take_written():
                     if segment not in self._unsynced:
                         self._unsynced.append(segment)
-        if self.trouble and not self._is_broken:
-            self.trouble = ""
+                    if segment.written_bytes:
+                        self._last_begun = segment.number
+        self._end_trouble()
         self._written = self._appended
         if not self._waits_for_sync:
             self.durable = self._written
@@ -279,6 +284,13 @@ class LocalJournal(Journal):
                 self._lingering_bytes += _allocated_bytes(dead)
         if self._syncs_often or self._removed or len(self._unsynced) > _MOST_UNSYNCED:
             self._syncer.request()
+
+    def _end_trouble(self) -> None:
+        """All that was to be written is; but a sync may have failed meanwhile."""
+        if self.trouble:
+            with self._lock:
+                if not self._is_broken:
+                    self.trouble = ""
 
     # --- the disk: nearly always in the thread of the syncer ------------------------------
 
@@ -300,8 +312,9 @@ class LocalJournal(Journal):
             unsynced, self._unsynced = self._unsynced, []
             self._under_sync = unsynced
             removed, self._removed = self._removed, []
-            segments = list(self._writer.segments.values())  # the loop may add one just now
-            numbers = [segment.number for segment in segments if segment.written_bytes]
+            # None that is only being written: each is synced before the manifest names it.
+            last = self._last_begun
+            numbers = [number for number in list(self._writer.segments) if number <= last]
         has_new = bool(numbers) and numbers[-1] not in self._manifest.segments
         try:
             for segment in unsynced:
@@ -328,24 +341,27 @@ class LocalJournal(Journal):
             self._wake()  # some of them can be closed, which gives the room of dead ones back
 
     def _break(self, why: str) -> None:
-        self._is_broken = True
-        self.trouble = why
+        with self._lock:
+            self._is_broken = True
+            self.trouble = why
         self._wake()
 
     def _tidy(self, numbers: list[int], removed: list[Segment]) -> None:
-        self._manifest.turn += 1
-        self._manifest.segments = numbers
+        # When it cannot be written its turn comes again: the other file must stay whole meanwhile.
+        manifest = Manifest(self._manifest.instance, self._manifest.turn + 1)
+        manifest.segments = numbers
+        left = list(removed)
         try:
-            write_manifest(self._storage, self._manifest)
+            write_manifest(self._storage, manifest)
+            self._manifest = manifest
             for segment in removed:
                 remove_segment(self._storage, segment)
+                left.remove(segment)
         except OSError as error:
             log.warning("segments that nobody needs stay for now: %s", error)
-            with self._lock:
-                self._removed += removed
-        else:
-            with self._lock:
-                self._lingering_bytes -= _allocated_bytes(removed)
+        with self._lock:
+            self._removed += left
+            self._lingering_bytes -= _allocated_bytes(removed) - _allocated_bytes(left)
 
     # --- the rest -------------------------------------------------------------------------
 
@@ -360,6 +376,8 @@ class LocalJournal(Journal):
             if not self._is_broken:
                 self._write()
                 self._sync()
+            if self.trouble:
+                log.error("closed in trouble: %s", self.trouble)
             self._writer.close()
         self._storage.close()
 

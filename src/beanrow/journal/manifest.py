@@ -82,12 +82,16 @@ def read_manifest(storage: Storage) -> tuple[Manifest | None, list[str]]:
 
 
 def write_manifest(storage: Storage, manifest: Manifest) -> None:
-    """Make a manifest durable in the file whose turn it is. Raises `OSError`."""
+    """Make a manifest durable in the file whose turn it is.
+
+    Raises `OSError`; when that is for want of room, the file is as it was.
+    """
     name = NAMES[manifest.turn % len(NAMES)]
     is_new = name not in storage.names()
     file = storage.create(name) if is_new else storage.open(name)
     try:
         data = manifest.encode()
+        file.allocate(len(data))
         if storage.size(name) > len(data):
             file.truncate(len(data))
         offset = 0

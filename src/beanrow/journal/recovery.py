@@ -29,6 +29,7 @@ from beanrow.journal.record import (
     STATE,
     decode_job,
     decode_pause,
+    decode_state,
     encode_job,
     id_at,
     job_bytes,
@@ -40,11 +41,12 @@ from beanrow.journal.segment import (
     INSTANCE_BYTES,
     Segment,
     decode_head,
+    record_seed,
     segment_name,
     segment_number,
 )
-from beanrow.journal.storage import Storage
-from beanrow.journal.writer import Writer
+from beanrow.journal.storage import File, Storage
+from beanrow.journal.writer import Writer, is_no_room
 
 log = logging.getLogger("beanrow.journal")
 
@@ -80,7 +82,6 @@ def recover(storage: Storage, segment_bytes: int, target: Replay, facts: Journal
     try:
         return _Recovery(storage, segment_bytes, target, facts).run()
     except OSError as error:
-        note_doubt(storage)
         raise JournalError(
             f"the journal cannot be read and written ({error}); see to the disk, or give another "
             "directory"
@@ -136,7 +137,7 @@ class _Recovery:
         numbers = self._segments(is_import)
         contents = self._read_binlogs() if is_import else None
         self._replay(numbers)
-        self._storage.sync()
+        self._sync(self._storage)
         self._note_missing(numbers)
         self._writer.last_number = max(numbers + self._manifest.segments, default=0)
         if contents is not None:
@@ -148,12 +149,12 @@ class _Recovery:
         is_doubtful = DOUBT in self._names
         if is_doubtful:
             log.warning("a sync has failed earlier: all that can be read is written anew")
-        is_damaged = bool(self._damages or self._aside or self._bad_manifests or is_doubtful)
+        is_damaged = bool(self._damages or self._aside or is_doubtful)
         if contents is not None:
             self._import(contents)
-        if is_damaged:
+        elif is_damaged:
             self._write_anew()
-        if is_damaged or binlogs:
+        if is_damaged or self._bad_manifests or binlogs:
             self._settle(binlogs)
         if is_doubtful:
             self._storage.remove(DOUBT)
@@ -197,11 +198,31 @@ class _Recovery:
             number = segment_number(name)
             if number is None:
                 continue
-            if is_import or (listed and number not in listed and number < listed[-1]):
-                self._storage.remove(name)  # a crash has interrupted that, or an import
+            if is_import:
+                self._storage.remove(name)  # a crash has interrupted it, and it begins again
+            elif listed and number not in listed and number < listed[-1]:
+                self._remove_unneeded(name, number)  # a crash has interrupted that
             else:
                 numbers.append(number)
         return sorted(numbers)
+
+    def _remove_unneeded(self, name: str, number: int) -> None:
+        """Remove a segment, or set it aside if that is what was interrupted."""
+        data = self._storage.read(name)
+        if _is_blank(data) or self._is_whole(name, number, data):
+            self._storage.remove(name)
+        else:
+            set_aside(self._storage, name)
+
+    def _is_whole(self, name: str, number: int, data: bytes) -> bool:
+        instance = self._manifest.instance
+        head = decode_head(data)
+        if head is None or head.instance != instance or head.number != number:
+            return False
+        scan = Scan(data, record_seed(instance, number), name)
+        while scan.next():
+            pass
+        return not scan.damages
 
     def _note_missing(self, numbers: list[int]) -> None:
         for number in self._manifest.segments:
@@ -284,13 +305,14 @@ class _Recovery:
                 scan.damages.clear()
         for damage in scan.damages:
             segment.is_damaged = True
+            self._homes.note(damage.size)
             self._tell(damage)
         # What is served from now on may have been written but never synced.
         file = self._storage.open(name)
         if not segment.is_damaged and len(data) > segment.used_bytes:
             file.truncate(segment.used_bytes)
             segment.allocated_bytes = segment.used_bytes
-        file.sync()
+        self._sync(file)
         file.close()
 
     def _tell(self, damage: Damage) -> None:
@@ -304,7 +326,7 @@ class _Recovery:
         offset = 0
         while offset < len(data):
             offset += file.write(data[offset:], offset)
-        file.sync()
+        self._sync(file)
         file.close()
         set_aside(self._storage, name)
 
@@ -321,9 +343,7 @@ class _Recovery:
 
     def _begin_import(self, binlogs: list[str]) -> None:
         """From here on, until the manifest names segments, all segments are of the import."""
-        for name in self._bad_manifests:
-            set_aside(self._storage, name)
-        self._bad_manifests = []
+        self._set_manifests_aside()
         self._manifest.imported = binlogs
         self._write_manifest()
 
@@ -335,7 +355,7 @@ class _Recovery:
             segment.put(encode_job(job, segment.seed))
             self._homes.settle(job, segment)
             if count % _RECORDS_PER_WRITE == 0:
-                self._writer.write_out()
+                self._write_out()
         for flaw in contents.flaws:
             log.error("%s; the file is kept in %s/", flaw, IMPORTED)
         log.info(
@@ -353,18 +373,27 @@ class _Recovery:
                         "the journal is damaged, and there is no room to write what survived anew; "
                         f"make room for {self._homes.live_bytes} bytes more"
                     )
-                self._writer.write_out()
+                self._write_out()
+
+    def _write_out(self) -> None:
+        """Write what was put into segments, and close those that were left: they may be many."""
+        self._writer.write_out()
+        if self._writer.open_behind:
+            self._sync_written()
+
+    def _sync_written(self) -> None:
+        for segment in dict.fromkeys(self._writer.take_written()):
+            assert segment.file is not None, "what was written is open until it is synced"
+            self._sync(segment.file)
+        self._writer.close_behind()
 
     def _settle(self, binlogs: list[str]) -> None:
         """Make what was written durable, then let what it replaces go."""
         self._writer.write_out()
-        for segment in self._writer.take_written():
-            if segment.file is not None:
-                segment.file.sync()
-        self._storage.sync()
+        self._sync_written()
+        self._sync(self._storage)
         removed = self._homes.bury_dead()
-        for name in self._bad_manifests:
-            set_aside(self._storage, name)
+        self._set_manifests_aside()
         self._manifest.segments = list(self._writer.segments)
         self._manifest.imported = binlogs
         self._write_manifest()
@@ -388,9 +417,27 @@ class _Recovery:
                 self._manifest.segments = [one.number for one in segments if one.written_bytes]
                 self._write_manifest()
 
+    def _set_manifests_aside(self) -> None:
+        for name in self._bad_manifests:
+            log.warning("%s was not written to its end, or is damaged: kept in %s/", name, DAMAGED)
+            set_aside(self._storage, name)
+        self._bad_manifests = []
+
     def _write_manifest(self) -> None:
         self._manifest.turn += 1
-        write_manifest(self._storage, self._manifest)
+        try:
+            write_manifest(self._storage, self._manifest)
+        except OSError as error:
+            if not is_no_room(error):  # it may have been the sync
+                note_doubt(self._storage)
+            raise
+
+    def _sync(self, what: File | Storage) -> None:
+        try:
+            what.sync()
+        except OSError:
+            note_doubt(self._storage)
+            raise
 
 
 def _is_blank(data: bytes) -> bool:
@@ -404,7 +451,7 @@ def _apply(scan: Scan, data: bytes, segment: Segment, target: Replay, homes: Hom
         if kind == JOB:
             homes.settle(target.put(decode_job(data, offset, scan.size)), segment)
         elif kind == STATE:
-            job = target.update(decode_job(data, offset, scan.size))
+            job = target.update(decode_state(data, offset))
             if job is not None:
                 homes.update(job, segment)
             else:

@@ -58,10 +58,6 @@ class Writer:
 
     # --- room -----------------------------------------------------------------------------
 
-    def total_bytes(self) -> int:
-        """What all segments and the spare take on the disk."""
-        return self._spare_bytes + sum(s.allocated_bytes for s in self.segments.values())
-
     def has_room(self, size: int, jobs: int) -> bool:
         """Whether records of so many bytes fit, and the DELETEs of so many jobs besides.
 
@@ -88,7 +84,8 @@ class Writer:
         if SPARE in self.storage.names():
             self._spare = self.storage.open(SPARE)
             self._spare_bytes = self.storage.size(SPARE)
-            if any(self.storage.read(SPARE)):  # it was to become a segment
+            data = self.storage.read(SPARE)
+            if data.count(0) < len(data):  # it was to become a segment
                 self._spare.truncate(0)
                 self._spare_bytes = 0
 
@@ -156,9 +153,15 @@ class Writer:
         written, self._written = self._written, []
         return written
 
-    def close(self) -> None:
-        for segment in (*self.open_behind, self.current):
+    def close_behind(self) -> None:
+        """Close what was left; all of it must be written and synced."""
+        for segment in self.open_behind:
             segment.close()
+        self.open_behind.clear()
+
+    def close(self) -> None:
+        self.close_behind()
+        self.current.close()
         if self._spare is not None:
             self._spare.close()
 
