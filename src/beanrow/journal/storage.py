@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 
 from beanrow.journal.errors import JournalError
@@ -99,6 +100,9 @@ class LocalFile(File):
 
     def sync(self) -> None:
         os.fdatasync(self._fd)
+        if not os.fstat(self._fd).st_nlink:
+            # Somebody has removed it: what was written to it is nowhere.
+            raise FileNotFoundError(errno.ENOENT, "the file was removed")
 
     def close(self) -> None:
         os.close(self._fd)
@@ -123,9 +127,8 @@ class LocalStorage(Storage):
 
     def lock(self) -> None:
         # beanstalkd takes the same lock in the same way: neither starts where the other runs.
-        path = self.path / "lock"
         try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            self._lock = self._open("lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise JournalError(
                 f"it cannot be written ({error.strerror}); give a directory that this user may "
@@ -134,37 +137,59 @@ class LocalStorage(Storage):
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise JournalError(
+                    f"it cannot be locked ({error.strerror}); give a directory on a file system "
+                    "with locks"
+                ) from error
             raise JournalError(
                 "another server uses it; stop that one, or give another directory"
             ) from error
 
+    # All names are looked up in the directory that was opened, wherever it is moved to: another one
+    # may have its path by then.
+
     def names(self) -> list[str]:
-        return sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
+        with os.scandir(self._directory) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
 
     def size(self, name: str) -> int:
-        return (self.path / name).stat().st_size
+        return os.stat(name, dir_fd=self._directory).st_size
 
     def read(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+        with os.fdopen(self._open(name, os.O_RDONLY), "rb") as file:
+            return file.read()
 
     def create(self, name: str) -> File:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return LocalFile(os.open(self.path / name, flags, _FILE_MODE))
+        return LocalFile(self._open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
     def open(self, name: str) -> File:
-        return LocalFile(os.open(self.path / name, os.O_RDWR | os.O_CLOEXEC))
+        return LocalFile(self._open(name, os.O_RDWR))
 
     def rename(self, name: str, new_name: str) -> None:
-        new = self.path / new_name
-        _make(new.parent)
-        if new.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new))
-        (self.path / name).rename(new)
-        if new.parent != self.path:
-            _sync_directory(new.parent)
+        folder, _, new = new_name.rpartition("/")
+        to = self._open_folder(folder) if folder else self._directory
+        try:
+            if _exists(new, to):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name)
+            os.rename(name, new, src_dir_fd=self._directory, dst_dir_fd=to)
+            if folder:
+                os.fsync(to)
+        finally:
+            if folder:
+                os.close(to)
 
     def remove(self, name: str) -> None:
-        (self.path / name).unlink()
+        os.unlink(name, dir_fd=self._directory)
+
+    def _open(self, name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CLOEXEC, _FILE_MODE, dir_fd=self._directory)
+
+    def _open_folder(self, name: str) -> int:
+        with suppress(FileExistsError):
+            os.mkdir(name, _DIRECTORY_MODE, dir_fd=self._directory)
+            os.fsync(self._directory)
+        return self._open(name, os.O_RDONLY | os.O_DIRECTORY)
 
     def sync(self) -> None:
         os.fsync(self._directory)
@@ -173,6 +198,14 @@ class LocalStorage(Storage):
         os.close(self._directory)
         if self._lock >= 0:
             os.close(self._lock)
+
+
+def _exists(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make(path: Path) -> None:
