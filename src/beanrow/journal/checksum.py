@@ -35,7 +35,7 @@ def extend_in_python(crc: int, data: bytes) -> int:
     return crc ^ 0xFFFFFFFF
 
 
-#: Whether the package is there.
+#: Whether the package is there, with its compiled part; without that it is as slow as we are.
 IS_FAST: bool
 try:
     import google_crc32c
@@ -43,5 +43,5 @@ except ImportError:
     IS_FAST = False
     extend: Callable[[int, bytes], int] = extend_in_python
 else:
-    IS_FAST = True
+    IS_FAST = google_crc32c.implementation == "c"
     extend = google_crc32c.extend

@@ -25,12 +25,15 @@ from beanrow.journal.homes import Homes
 from beanrow.journal.record import PAUSE_BYTES, encode_job, encode_pause, job_bytes
 from beanrow.journal.segment import Segment
 from beanrow.journal.writer import Writer
+from beanrow.protocol.limits import MAX_TUBE_NAME_BYTES
 
 #: Garbage is left alone up to this share of the live bytes, plus half a segment.
 GARBAGE_SHARE: Final = 4
 
 #: So many bytes of old segments are passed over for each byte of garbage made.
 PASSED_PER_GARBAGE: Final = 8
+
+_LONGEST_PAUSE_BYTES: Final = PAUSE_BYTES + MAX_TUBE_NAME_BYTES
 
 
 class Compaction:
@@ -128,6 +131,8 @@ class Compaction:
         passed = 0
         while passed < most:
             if self._next == len(ids):
+                if not self._has_room(victim.homed_pauses * _LONGEST_PAUSE_BYTES):
+                    break
                 passed += self._empty_pauses(victim)
                 self._victim = None
                 break

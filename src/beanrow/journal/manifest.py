@@ -91,8 +91,10 @@ def write_manifest(storage: Storage, manifest: Manifest) -> None:
     file = storage.create(name) if is_new else storage.open(name)
     try:
         data = manifest.encode()
-        file.allocate(len(data))
-        if storage.size(name) > len(data):
+        size = storage.size(name)
+        if size < len(data):
+            file.allocate(len(data))
+        elif size > len(data):
             file.truncate(len(data))
         offset = 0
         while offset < len(data):

@@ -6,7 +6,6 @@ import platform
 
 import beanrow
 from beanrow.build import BUILD
-from beanrow.journal import checksum
 from beanrow.journal.base import Journal
 from beanrow.journal.errors import JournalError
 from beanrow.journal.local import LocalJournal
@@ -75,8 +74,6 @@ def _journal(config: Config) -> Journal | None:
     """Open the directory, as the user whom the server has become. Raises `UnusableJournalError`."""
     if config.journal is None:
         return None
-    if not checksum.IS_FAST:
-        log.warning("the package google-crc32c is missing: the journal is much slower without it")
     try:
         storage = LocalStorage(config.journal)
     except JournalError as error:

@@ -14,7 +14,7 @@ from beanrow.engine.session import Session
 from beanrow.journal.base import ADMITTED
 from beanrow.journal.errors import JournalError
 from beanrow.journal.local import LocalJournal
-from beanrow.journal.manifest import read_manifest
+from beanrow.journal.manifest import Manifest, read_manifest, write_manifest
 from beanrow.journal.recovery import DAMAGED, DOUBT
 from beanrow.journal.segment import HEAD_BYTES, segment_name, segment_number
 from beanrow.journal.storage import File, LocalFile, LocalStorage
@@ -35,8 +35,10 @@ class DiskFile(LocalFile):
 
     def write(self, data: bytes, offset: int) -> int:
         self.disk.before_write(self.name)
-        if self.disk.is_full and offset + len(data) > os.fstat(self._fd).st_size:
-            raise OSError(errno.ENOSPC, "no space left on device")
+        if self.disk.is_full:
+            data = data[: max(0, os.fstat(self._fd).st_size - offset)]
+            if not data:
+                raise OSError(errno.ENOSPC, "no space left on device")
         return super().write(data, offset)
 
     def allocate(self, size: int) -> None:
@@ -244,6 +246,49 @@ def test_a_torn_manifest_is_no_reason_to_write_all_anew(
     assert read_manifest(LocalStorage(tmp_path))[1] == []
 
 
+def test_a_manifest_that_does_not_fit_leaves_the_files_as_they_are(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    manifest = Manifest(bytes(16), 1)
+    write_manifest(disk, manifest)
+    disk.is_full = True
+    manifest.turn = 3  # the same file
+    manifest.segments = list(range(1, 3000))
+    with pytest.raises(OSError, match="no space"):
+        write_manifest(disk, manifest)
+    found, damaged = read_manifest(disk)
+    assert found is not None
+    assert (found.turn, damaged) == (1, [])
+
+
+def test_a_manifest_that_fails_leaves_the_other_one_whole(tmp_path: Path) -> None:
+    """However often it is tried."""
+    disk = Disk(tmp_path)
+    queue = Queue(disk)
+    before, _ = read_manifest(disk)
+    assert before is not None
+
+    def tear(name: str) -> None:
+        if name.startswith("manifest"):
+            (tmp_path / name).write_bytes(b"{")
+            raise OSError(errno.EIO, "input/output error")
+
+    disk.before_write = tear
+    for _ in range(5):
+        job_id = queue.put(800)
+        queue.end_tick()
+        queue.delete(job_id)
+        queue.end_tick()
+    found, damaged = read_manifest(disk)
+    assert found is not None
+    assert (found.turn, len(damaged)) == (before.turn, 1)
+    disk.before_write = lambda name: None
+    queue.put(800)
+    queue.end_tick()
+    assert read_manifest(disk)[1] == []
+    assert queue.journal.trouble == ""
+    queue.journal.close()
+
+
 def test_a_damaged_file_is_kept_though_a_failure_interrupts_that(tmp_path: Path) -> None:
     queue = Queue(LocalStorage(tmp_path))
     for _ in range(5):
@@ -290,7 +335,7 @@ def test_a_full_disk_at_the_start_is_no_failed_sync(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="no space"):
         Queue(disk)
     disk.close()
-    assert DOUBT not in disk.names()
+    assert not (tmp_path / DOUBT).exists()
 
 
 def test_a_sync_that_fails_at_the_start_is_noted(tmp_path: Path) -> None:
@@ -303,7 +348,7 @@ def test_a_sync_that_fails_at_the_start_is_noted(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="input/output"):
         Queue(disk)
     disk.close()
-    assert DOUBT in disk.names()
+    assert (tmp_path / DOUBT).exists()
 
 
 def test_a_sync_that_fails_at_the_end_is_said(
@@ -333,3 +378,40 @@ def test_what_could_not_be_read_is_garbage_until_its_file_goes(tmp_path: Path) -
     again = Queue(LocalStorage(tmp_path), segment_bytes=20_000)
     assert again.journal._homes.garbage_bytes >= 0
     again.journal.close()
+
+
+def test_moving_pauses_takes_no_room_that_deletes_need(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    queue = Queue(disk, segment_bytes=20_000)
+    engine, journal = queue.engine, queue.journal
+    for number in range(150):
+        assert journal.admit_updates(1) == ADMITTED
+        name = b"%0200d" % number
+        engine.watch(queue.session, name)
+        engine.pause(name, 1000, 0)
+    queue.end_tick()
+    ids = []
+    for _ in range(100):
+        assert journal.admit_put(7, 1000) == ADMITTED
+        ids.append(queue.put(1000))
+        queue.end_tick()
+    disk.is_full = True
+    for job_id in ids:
+        assert journal.admit_deletes() == ADMITTED
+        queue.delete(job_id)
+        queue.end_tick()
+        assert journal.trouble == ""
+    journal.close()
+
+
+def test_a_lock_that_fails_is_no_other_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    storage = LocalStorage(tmp_path)
+    monkeypatch.setattr("fcntl.lockf", fail)
+    with pytest.raises(JournalError, match="cannot be locked"):
+        storage.lock()
+    storage.close()
