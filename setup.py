@@ -54,6 +54,7 @@ COMPILED_MODULES: Final = [
 INTERPRETED_MODULES: Final = {
     "journal.binlog": "read once, when the jobs of a beanstalkd move in",
     "journal.errors": "raised once, at the start",
+    "journal.importing": "called once, when the jobs of a beanstalkd move in",
     "journal.inspect": "called by commands for people",
     "journal.manifest": "written when segments come and go",
     "journal.storage": "its cost is the disk; and tests put storages of their own in its place",

@@ -155,7 +155,8 @@ def check(original: Original, damage: Damage, lost: set[Key]) -> Told:
             assert found in original.history[key], f"{key!r} never was {found}: {told}"
     again, told_again = start(storage.after_power_loss())
     assert again == views
-    assert told_again.lines == []
+    # One that was removed may come back, when that was not synced: harmless, and said.
+    assert [line for line in told_again.lines if "not in the manifest" not in line] == []
     return told
 
 
@@ -210,10 +211,13 @@ def check_report(original: Original, name: str, offset: int, told: Told) -> None
     found_size = r"\d+" if in_length and is_last else size
     assert re.match(f"{name}: {found_size} bytes from offset {record.start} on are lost", line)
     in_id = 9 <= offset - record.start < 17
+    if in_length and not is_last:
+        assert "some records" in line
+        assert "of job" not in line
     if not in_length:
         assert "1 record" in line
-    if isinstance(record.about, int) and not in_id and offset - record.start != 8:
-        assert re.search(rf"of job {record.about}\b", line)
+        if isinstance(record.about, int) and not in_id and offset - record.start != 8:
+            assert re.search(rf"of job {record.about}\b", line)
 
 
 def test_a_damaged_segment_is_kept(original: Original) -> None:
@@ -267,7 +271,9 @@ def replaced(original: Original, storage: FaultyStorage) -> Original:
 def test_a_missing_segment(original: Original) -> None:
     for name in original.segments:
         told = check(original, without(name), original.about(name))
-        assert f"{name}: 0 bytes from offset 0 on are lost (the file is missing)" in str(told)
+        is_last = name == original.segments[-1]
+        size = 0 if is_last else len(original.storage.content(name))
+        assert f"{name}: {size} bytes from offset 0 on are lost (the file is missing)" in str(told)
 
 
 @pytest.mark.timeout(300)
@@ -277,8 +283,11 @@ def test_a_segment_cut_anywhere(original: Original) -> None:
         ends = {record.end for record in original.records if record.segment == name}
         for size in range(len(content)):
             told = check(original, with_content(name, content[:size]), original.about(name, size))
-            # A cut between two records, or of mere room, leaves no trace.
-            assert size in {HEAD_BYTES, *ends} or size > max(ends) or name in str(told)
+            # In the last one, a cut between two records, or of mere room, leaves no trace.
+            is_traceless = size in {HEAD_BYTES, *ends} or size > max(ends)
+            is_last = name == original.segments[-1]
+            if not (is_last and is_traceless):
+                assert re.search(rf"{name}: \d+ bytes from offset \d+ on are lost", str(told))
 
 
 def test_segments_of_another_journal(original: Original) -> None:

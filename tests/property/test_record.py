@@ -90,22 +90,25 @@ def test_a_pause_comes_back(name: bytes, pause_s: int, until_ns: int, seed: int)
     assert (facts.tube, facts.pause_s, facts.until_ns) == (name, pause_s, until_ns)
 
 
-@given(st.binary(min_size=16, max_size=16), ids, ids)
-def test_a_head_comes_back(instance: bytes, number: int, last_job_id: int) -> None:
-    data = encode_head(instance, number, last_job_id)
+@given(st.binary(min_size=16, max_size=16), ids, ids, ids)
+def test_a_head_comes_back(
+    instance: bytes, number: int, last_job_id: int, previous_bytes: int
+) -> None:
+    data = encode_head(instance, number, last_job_id, previous_bytes)
     assert len(data) == HEAD_BYTES
     head = decode_head(data + b"more")
     assert head is not None
-    assert (head.instance, head.number, head.last_job_id) == (instance, number, last_job_id)
+    assert (head.instance, head.number) == (instance, number)
+    assert (head.last_job_id, head.previous_bytes) == (last_job_id, previous_bytes)
 
 
 @given(st.integers(0, HEAD_BYTES * 8 - 1))
 def test_a_head_with_a_flipped_bit_is_none(bit: int) -> None:
-    assert decode_head(flipped(encode_head(b"i" * 16, 3, 9), bit)) is None
+    assert decode_head(flipped(encode_head(b"i" * 16, 3, 9, 800), bit)) is None
 
 
 def test_a_head_cut_short_is_none() -> None:
-    assert decode_head(encode_head(b"i" * 16, 3, 9)[:-1]) is None
+    assert decode_head(encode_head(b"i" * 16, 3, 9, 800)[:-1]) is None
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

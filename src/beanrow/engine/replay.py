@@ -10,8 +10,9 @@ from operator import attrgetter
 
 from beanrow.engine.change import JobFacts, PauseFacts
 from beanrow.engine.engine import Engine
-from beanrow.engine.job import BURIED, GONE, Job
+from beanrow.engine.job import BURIED, DELAYED, GONE, Job
 from beanrow.engine.tube import Tube
+from beanrow.protocol.limits import NS_PER_S
 
 
 class Replay:
@@ -71,13 +72,19 @@ class Replay:
             self._pauses.pop(facts.tube, None)
 
     def finish(self, now_ns: int) -> None:
-        """Let the queue begin: what became due meanwhile is due now."""
+        """Let the queue begin: what became due meanwhile is due now.
+
+        The clock of the machine may have been set back meanwhile: nothing is due later than it
+        would be had it been delayed, or paused, just now.
+        """
         engine = self._engine
         buried: list[Job] = []
         for job in self.jobs.values():
             if job.state == BURIED:
                 buried.append(job)
             else:
+                if job.state == DELAYED:
+                    job.rank = min(job.rank, now_ns + job.delay_s * NS_PER_S)
                 engine.restore(job)
         for job in sorted(buried, key=attrgetter("tie")):
             engine.restore(job)
@@ -86,7 +93,8 @@ class Replay:
             engine.forget_unneeded(tube)
         # Only now: a tube may have been used, and paused, when its last job was deleted.
         for facts in self._pauses.values():
-            engine.restore_pause(facts.tube, facts.pause_s, facts.until_ns)
+            until_ns = min(facts.until_ns, now_ns + facts.pause_s * NS_PER_S)
+            engine.restore_pause(facts.tube, facts.pause_s, until_ns)
         engine.tick(now_ns)
 
     def _set(self, job: Job, facts: JobFacts) -> None:

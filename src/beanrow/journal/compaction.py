@@ -76,7 +76,9 @@ class Compaction:
             left -= passed
 
     def _tolerated_bytes(self) -> int:
-        return self._homes.live_bytes // GARBAGE_SHARE + self._segment_bytes // 2
+        share = self._homes.live_bytes // GARBAGE_SHARE
+        # On a full disk even a little room is worth the work.
+        return share if self._writer.is_full else share + self._segment_bytes // 2
 
     def empty(self, segment: Segment) -> bool:
         """Move everything that counts out of a segment. False: there is no room for it."""
@@ -108,12 +110,18 @@ class Compaction:
                 dying_bytes += segment.used_bytes
         if self._homes.garbage_bytes - dying_bytes <= self._tolerated_bytes():
             return None
+        if best is None and self._is_in_the_way(current) and self._writer.leave():
+            return current
         while best is not None:
             older = [old for old in best.overrules if old.number in segments and old not in dying]
             if not older:
                 break
             best = min(older, key=_number)
         return best
+
+    def _is_in_the_way(self, current: Segment) -> bool:
+        """Whether a full disk could have room if something else were written to."""
+        return self._writer.is_full and 2 * current.homed_bytes < current.used_bytes
 
     def _holds(self, segment: Segment, dying: set[Segment]) -> bool:
         """Whether a segment overrules one that stays."""
@@ -151,7 +159,7 @@ class Compaction:
 
     def _has_room(self, size: int) -> bool:
         try:
-            return self._writer.has_room(size, len(self._jobs))
+            return self._writer.has_room(size, self._homes.ending_bytes(len(self._jobs)))
         except OSError:
             # It can wait. Who has something to write that cannot, hears of the trouble.
             return False

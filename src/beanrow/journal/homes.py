@@ -25,7 +25,15 @@ class PauseHome:
 class Homes:
     """Told of every record, in order, when it is written and when it is replayed."""
 
-    __slots__ = ("garbage_bytes", "has_news", "live_bytes", "made_bytes", "pauses", "segments")
+    __slots__ = (
+        "garbage_bytes",
+        "has_news",
+        "live_bytes",
+        "made_bytes",
+        "pause_bytes",
+        "pauses",
+        "segments",
+    )
 
     def __init__(self, segments: dict[int, Segment]) -> None:
         #: The segments that are there, by number; the last one is written to.
@@ -37,6 +45,8 @@ class Homes:
         #: How much of that has come about by changes; whoever looks sets it back.
         self.made_bytes = 0
         self.pauses: dict[bytes, PauseHome] = {}
+        #: What their records take, and those of their ends will.
+        self.pause_bytes = 0
         #: Whether a segment may have died since the last `bury_dead`.
         self.has_news = False
 
@@ -86,14 +96,20 @@ class Homes:
             if home is not segment:
                 segment.overrules.add(home)
             self.live_bytes -= size
+            self.pause_bytes -= size
             self._add_garbage(size)
         if facts.pause_s:
             self.pauses[facts.tube] = PauseHome(facts, segment)
             segment.paused_tubes.append(facts.tube)
             segment.homed_pauses += 1
             self.live_bytes += size
+            self.pause_bytes += size
         else:
             self._add_garbage(size)
+
+    def ending_bytes(self, jobs: int) -> int:
+        """What the DELETEs of so many jobs and the ends of all pauses will take."""
+        return jobs * DELETE_BYTES + self.pause_bytes
 
     def bury_dead(self) -> list[Segment]:
         """Take out the segments in which nothing counts any more; they are not in `segments`."""

@@ -15,6 +15,7 @@ from beanrow.engine.change import JobFacts
 from beanrow.engine.job import STATE_NAMES
 from beanrow.journal.binlog import binlog_names, read_binlogs
 from beanrow.journal.errors import JournalError
+from beanrow.journal.importing import IMPORTED
 from beanrow.journal.manifest import Manifest, read_manifest
 from beanrow.journal.record import (
     DELETE,
@@ -26,10 +27,11 @@ from beanrow.journal.record import (
     id_at,
     type_at,
 )
-from beanrow.journal.recovery import DAMAGED, IMPORTED
+from beanrow.journal.recovery import DAMAGED
 from beanrow.journal.scan import Scan
 from beanrow.journal.segment import (
     FORMAT_VERSION,
+    HEAD_BYTES,
     INSTANCE_BYTES,
     decode_head,
     record_seed,
@@ -213,11 +215,11 @@ def _examine(storage: Storage, path: Path, progress: Progress) -> Report:
 
 
 def _note_aside(path: Path, report: Report) -> None:
-    for name in (DAMAGED, IMPORTED):
-        folder = path / name
+    imported = sorted(path.glob(f"{IMPORTED}*"))
+    for folder in (path / DAMAGED, *imported):
         if folder.is_dir():
             sizes = [entry.stat().st_size for entry in folder.iterdir()]
-            report.notes.append(f"{name}/: {_count_files(sizes)} set aside")
+            report.notes.append(f"{folder.name}/: {_count_files(sizes)} set aside")
 
 
 def _count_files(sizes: list[int]) -> str:
@@ -274,6 +276,8 @@ class _Segments:
         self._listed = manifest.segments if manifest is not None else []
         self._instance = manifest.instance if manifest is not None else b""
         self._numbers = sorted(numbers)
+        #: How long segments were when they were left, as the heads behind them say.
+        self._left_bytes: dict[int, int] = {}
         self._jobs: dict[int, _Home] = {}
         self._pauses: dict[bytes, _Home] = {}
 
@@ -288,15 +292,25 @@ class _Segments:
                 present.append(number)
         if unneeded_bytes:
             report.unneeded_bytes = sum(unneeded_bytes)
-            report.notes.append(f"{_count_files(unneeded_bytes)} needed no more, and soon removed")
-        for number in self._listed:
-            if number not in present:
-                self._tell(Problem(segment_name(number), 0, 0, "the file is missing", []))
+            report.notes.append(
+                f"{_count_files(unneeded_bytes)} not in the manifest: about to be removed, or put "
+                "back by somebody; the next start of a server sets aside what is left of it"
+            )
         total_bytes = sum(self._storage.size(segment_name(number)) for number in present)
         done_bytes = 0
-        for number in present:
-            done_bytes += self._read_segment(number)
+        # Each is gone through when the one behind it was read, which tells how long it was.
+        following = self._read_file(present[0]) if present else b""
+        for place, number in enumerate(present):
+            data = following
+            is_end = place + 1 == len(present)
+            following = b"" if is_end else self._read_file(present[place + 1])
+            self._read_segment(number, data)
+            done_bytes += len(data)
             progress(done_bytes, total_bytes)
+        for number in self._listed:
+            if number not in present:
+                size = self._left_bytes.get(number, 0)
+                self._tell(Problem(segment_name(number), 0, size, "the file is missing", []))
         report.instance = self._instance.hex()
         report.paused_tubes = len(self._pauses)
         for home in [*self._jobs.values(), *self._pauses.values()]:
@@ -309,38 +323,45 @@ class _Segments:
     def _tell(self, problem: Problem) -> None:
         self._report.problems.append(problem)
 
-    def _read_segment(self, number: int) -> int:
+    def _read_file(self, number: int) -> bytes:
+        data = self._storage.read(segment_name(number))
+        head = decode_head(data)
+        if head is not None:
+            self._instance = self._instance or head.instance
+            if head.instance == self._instance and head.number == number:
+                self._left_bytes[number - 1] = head.previous_bytes
+        return data
+
+    def _read_segment(self, number: int, data: bytes) -> None:
         name = segment_name(number)
-        data = self._storage.read(name)
         file = FileReport(name, len(data), is_segment=True)
         self._report.files.append(file)
         head = decode_head(data)
         if head is None:
             if not any(data) and number not in self._listed:
-                return len(data)  # begun, and nothing written yet
-            self._tell(Problem(name, 0, min(len(data), 48), "its head is damaged", []))
+                return  # begun, and nothing written yet
+            self._tell(Problem(name, 0, min(len(data), HEAD_BYTES), "its head is damaged", []))
         else:
-            self._instance = self._instance or head.instance
             self._report.format_version = head.format_version
             self._report.last_job_id = max(self._report.last_job_id, head.last_job_id)
             if head.format_version > FORMAT_VERSION:
                 reason = f"format {head.format_version} is unknown; a newer version reads it"
                 self._tell(Problem(name, 0, len(data), reason, []))
-                return len(data)
+                return
             if head.instance != self._instance or head.number != number:
                 reason = "it belongs to another journal or place"
                 self._tell(Problem(name, 0, len(data), reason, []))
-                return len(data)
+                return
         instance = self._instance or bytes(INSTANCE_BYTES)
         scan = Scan(data, record_seed(instance, number), name)
         while scan.next():
             self._apply(data, scan, file)
+        scan.end_at(self._left_bytes.get(number, 0))
         for damage in scan.damages:
             text = str(damage)
             if damage.is_torn_tail and number == self._numbers[-1]:
                 text += "; a torn tail, which the next start of a server cuts off"
             self._tell(Problem(name, damage.offset, damage.size, damage.reason, damage.ids, text))
-        return len(data)
 
     def _apply(self, data: bytes, scan: Scan, file: FileReport) -> None:
         offset = scan.offset

@@ -46,7 +46,7 @@ from beanrow.journal.record import (
     job_bytes,
 )
 from beanrow.journal.recovery import note_doubt, recover, remove_segment
-from beanrow.journal.segment import Segment
+from beanrow.journal.segment import Segment, segment_name
 from beanrow.journal.storage import Storage
 from beanrow.journal.syncer import Syncer, ThreadSyncer
 from beanrow.journal.writer import Writer
@@ -99,6 +99,8 @@ class LocalJournal(Journal):
         self._lock = threading.Lock()
         self._unsynced: list[Segment] = []
         self._under_sync: list[Segment] = []
+        #: Whether the syncer was asked, and has not begun.
+        self._is_requested = False
         #: The number of the last segment that was ever in `_unsynced`.
         self._last_begun = 0
         self._removed: list[Segment] = []
@@ -149,7 +151,8 @@ class LocalJournal(Journal):
             return BROKEN
         size += self._promised_bytes
         try:
-            if not self._writer.has_room(size, len(self._jobs) + jobs):
+            ending_bytes = self._homes.ending_bytes(len(self._jobs) + jobs)
+            if not self._writer.has_room(size, ending_bytes):
                 return FULL
         except OSError as error:
             log.error("no room can be allocated: %s", error)
@@ -248,14 +251,15 @@ class LocalJournal(Journal):
 
     def _shrink_spare(self) -> None:
         try:
-            self._writer.shrink_spare(len(self._jobs))
+            self._writer.shrink_spare(self._homes.ending_bytes(len(self._jobs)))
         except OSError as error:
             log.warning("the file `spare` keeps room that is not needed: %s", error)
 
     def _is_long(self) -> bool:
         """Whether what is dead must go before more is written, or the files grow too large."""
-        size = self._lingering_bytes + self._writer.current.allocated_bytes
-        return size > self._segment_bytes + self._segment_bytes // 2
+        size = self._writer.total_bytes() + self._lingering_bytes
+        most = 2 * self._homes.live_bytes + 2 * self._segment_bytes
+        return size > most - self._segment_bytes // 8
 
     def retry_ns(self) -> int:
         return _RETRY_NS if self.trouble and not self._is_broken else NEVER_NS
@@ -282,7 +286,16 @@ class LocalJournal(Journal):
             with self._lock:
                 self._removed += dead
                 self._lingering_bytes += _allocated_bytes(dead)
-        if self._syncs_often or self._removed or len(self._unsynced) > _MOST_UNSYNCED:
+        self._request_sync()
+
+    def _request_sync(self) -> None:
+        with self._lock:
+            are_many = len(self._unsynced) > _MOST_UNSYNCED
+            is_wanted = self._syncs_often or are_many or bool(self._removed)
+            is_asked_for, self._is_requested = self._is_requested, is_wanted
+        if are_many:
+            self._syncer.hurry()
+        elif is_wanted and not is_asked_for:
             self._syncer.request()
 
     def _end_trouble(self) -> None:
@@ -309,6 +322,7 @@ class LocalJournal(Journal):
     def _sync_all(self) -> None:
         with self._lock:
             position = self._written
+            self._is_requested = False
             unsynced, self._unsynced = self._unsynced, []
             self._under_sync = unsynced
             removed, self._removed = self._removed, []
@@ -353,15 +367,25 @@ class LocalJournal(Journal):
         left = list(removed)
         try:
             write_manifest(self._storage, manifest)
-            self._manifest = manifest
-            for segment in removed:
-                remove_segment(self._storage, segment)
-                left.remove(segment)
         except OSError as error:
             log.warning("segments that nobody needs stay for now: %s", error)
+        else:
+            self._manifest = manifest
+            left = self._remove(removed)
         with self._lock:
             self._removed += left
             self._lingering_bytes -= _allocated_bytes(removed) - _allocated_bytes(left)
+
+    def _remove(self, segments: list[Segment]) -> list[Segment]:
+        """Returns those that could not be removed now."""
+        left = []
+        for segment in segments:
+            try:
+                remove_segment(self._storage, segment)
+            except OSError as error:
+                log.warning("%s stays for now: %s", segment_name(segment.number), error)
+                left.append(segment)
+        return left
 
     # --- the rest -------------------------------------------------------------------------
 

@@ -16,10 +16,11 @@ from typing import Final
 
 from beanrow.engine.replay import Replay
 from beanrow.journal.base import JournalFacts
-from beanrow.journal.binlog import VERSIONS, BinlogContents, binlog_names, read_binlogs
+from beanrow.journal.binlog import BinlogContents, binlog_names
 from beanrow.journal.compaction import Compaction
 from beanrow.journal.errors import JournalError
 from beanrow.journal.homes import Homes
+from beanrow.journal.importing import folder_for, has_to_import, read_all
 from beanrow.journal.manifest import NAMES as MANIFESTS
 from beanrow.journal.manifest import Manifest, read_manifest, write_manifest
 from beanrow.journal.record import (
@@ -38,10 +39,10 @@ from beanrow.journal.record import (
 from beanrow.journal.scan import Damage, Scan
 from beanrow.journal.segment import (
     FORMAT_VERSION,
+    HEAD_BYTES,
     INSTANCE_BYTES,
     Segment,
     decode_head,
-    record_seed,
     segment_name,
     segment_number,
 )
@@ -51,7 +52,6 @@ from beanrow.journal.writer import Writer, is_no_room
 log = logging.getLogger("beanrow.journal")
 
 DAMAGED: Final = "damaged"
-IMPORTED: Final = "beanstalkd"
 
 #: An empty file which says that an earlier sync has failed.
 DOUBT: Final = "unsynced"
@@ -103,10 +103,12 @@ def note_doubt(storage: Storage) -> None:
 def remove_segment(storage: Storage, segment: Segment) -> None:
     """Remove a segment in which nothing counts; a damaged one is set aside. Raises `OSError`."""
     name = segment_name(segment.number)
-    if segment.is_damaged:
-        set_aside(storage, name)
-    else:
-        storage.remove(name)
+    # Somebody else may have removed it; then there is nothing left to do.
+    with suppress(FileNotFoundError):
+        if segment.is_damaged:
+            set_aside(storage, name)
+        else:
+            storage.remove(name)
 
 
 def set_aside(storage: Storage, name: str) -> None:
@@ -130,12 +132,14 @@ class _Recovery:
         self._compaction = Compaction(self._writer, self._homes, target.jobs, facts, segment_bytes)
         self._damages: list[Damage] = []
         self._aside: list[str] = []
+        #: How long segments were when they were left, as the heads behind them say.
+        self._left_bytes: dict[int, int] = {}
 
     def run(self) -> Recovered:
         binlogs = binlog_names(self._names)
-        is_import = self._has_to_import(binlogs)
+        is_import = has_to_import(self._manifest, self._names, binlogs, is_new=self._is_new)
         numbers = self._segments(is_import)
-        contents = self._read_binlogs() if is_import else None
+        contents = read_all(self._storage) if is_import else None
         self._replay(numbers)
         self._sync(self._storage)
         self._note_missing(numbers)
@@ -145,15 +149,15 @@ class _Recovery:
             self._begin_import(binlogs)
         self._writer.last_job_id = self._target.last_job_id
         self._writer.adopt_spare()
-        self._writer.begin()
+        self._writer.begin(self._homes.ending_bytes(len(self._target.jobs)))
         is_doubtful = DOUBT in self._names
         if is_doubtful:
             log.warning("a sync has failed earlier: all that can be read is written anew")
         is_damaged = bool(self._damages or self._aside or is_doubtful)
         if contents is not None:
-            self._import(contents)
+            self._import(contents, binlogs)
         elif is_damaged:
-            self._write_anew()
+            self._write_anew(is_doubtful)
         if is_damaged or self._bad_manifests or binlogs:
             self._settle(binlogs)
         if is_doubtful:
@@ -172,26 +176,8 @@ class _Recovery:
                     return head.instance
         return secrets.token_bytes(INSTANCE_BYTES)
 
-    def _has_to_import(self, binlogs: list[str]) -> bool:
-        """Whether beanstalkd's files have still to be read; they may also only be left over."""
-        known = self._manifest.imported
-        if not binlogs:
-            self._manifest.imported = []
-            return False
-        # An import that was begun and not finished begins again; beanstalkd may have run meanwhile.
-        if self._is_new or (known and not self._manifest.segments and set(known) <= set(binlogs)):
-            has_segments = any(segment_number(name) is not None for name in self._names)
-            if not (self._is_new and has_segments):
-                return True
-        elif set(binlogs) <= set(known):
-            return False
-        raise JournalError(
-            f"the directory holds a journal of beanrow and {binlogs[0]} of beanstalkd; move "
-            "one of them to a directory of its own"
-        )
-
     def _segments(self, is_import: bool) -> list[int]:
-        """The numbers of the segments that belong to the journal, and remove what was to go."""
+        """The numbers of the segments that belong to the journal; others go out of its way."""
         numbers: list[int] = []
         listed = self._manifest.segments
         for name in self._names:
@@ -201,33 +187,24 @@ class _Recovery:
             if is_import:
                 self._storage.remove(name)  # a crash has interrupted it, and it begins again
             elif listed and number not in listed and number < listed[-1]:
-                self._remove_unneeded(name, number)  # a crash has interrupted that
+                size = self._storage.size(name)
+                set_aside(self._storage, name)
+                log.warning(
+                    "%s: %d bytes from offset 0 on are not read: it is not in the manifest: its "
+                    "removal was interrupted, or somebody put it back; the file is kept in %s/",
+                    name,
+                    size,
+                    DAMAGED,
+                )
             else:
                 numbers.append(number)
         return sorted(numbers)
 
-    def _remove_unneeded(self, name: str, number: int) -> None:
-        """Remove a segment, or set it aside if that is what was interrupted."""
-        data = self._storage.read(name)
-        if _is_blank(data) or self._is_whole(name, number, data):
-            self._storage.remove(name)
-        else:
-            set_aside(self._storage, name)
-
-    def _is_whole(self, name: str, number: int, data: bytes) -> bool:
-        instance = self._manifest.instance
-        head = decode_head(data)
-        if head is None or head.instance != instance or head.number != number:
-            return False
-        scan = Scan(data, record_seed(instance, number), name)
-        while scan.next():
-            pass
-        return not scan.damages
-
     def _note_missing(self, numbers: list[int]) -> None:
         for number in self._manifest.segments:
             if number not in numbers:
-                damage = Damage(segment_name(number), 0, 0, "the file is missing")
+                size = self._left_bytes.get(number, 0)
+                damage = Damage(segment_name(number), 0, size, "the file is missing")
                 self._damages.append(damage)
                 log.error("%s; jobs deleted in it may come back", damage)
 
@@ -238,8 +215,18 @@ class _Recovery:
         started_s = shown_s = time.monotonic()
         done = 0
         last = self._last_written(numbers)
-        for number in numbers:
-            done += self._read(number, number == last)
+        if last and self._is_new:
+            log.error(
+                "there are segments, and no manifest: one that is missing goes unnoticed, and jobs "
+                "deleted in it come back"
+            )
+        following = self._read_file(numbers[0]) if numbers else b""
+        for place, number in enumerate(numbers):
+            data = following
+            is_end = place + 1 == len(numbers)
+            following = b"" if is_end else self._read_file(numbers[place + 1])
+            self._read(number, data, number == last)
+            done += len(data)
             if time.monotonic() - shown_s > _PROGRESS_S:
                 shown_s = time.monotonic()
                 log.info(
@@ -263,18 +250,25 @@ class _Recovery:
                 return number
         return 0
 
-    def _read(self, number: int, is_last: bool) -> int:
-        """Replay one segment; returns the length of its file."""
+    def _read_file(self, number: int) -> bytes:
+        """A segment; what its head says of the one before, not replayed yet, is noted."""
+        data = self._storage.read(segment_name(number))
+        head = decode_head(data)
+        if head is not None and head.instance == self._manifest.instance and head.number == number:
+            self._left_bytes[number - 1] = head.previous_bytes
+        return data
+
+    def _read(self, number: int, data: bytes, is_last: bool) -> None:
+        """Replay one segment."""
         name = segment_name(number)
-        data = self._storage.read(name)
         segment = Segment(number, self._manifest.instance)
         head = decode_head(data)
         if head is None:
             if _is_blank(data) and number not in self._manifest.segments:
                 self._storage.remove(name)  # begun, and nothing written yet
-                return len(data)
+                return
             segment.is_damaged = True
-            self._tell(Damage(name, 0, min(len(data), 48), "its head is damaged"))
+            self._tell(Damage(name, 0, min(len(data), HEAD_BYTES), "its head is damaged"))
         elif head.format_version > FORMAT_VERSION:
             raise JournalError(
                 f"{name} is of format {head.format_version}, and this version knows formats up to "
@@ -283,29 +277,31 @@ class _Recovery:
         elif head.instance != self._manifest.instance or head.number != number:
             self._tell(Damage(name, 0, len(data), "it belongs to another journal or place"))
             self._aside.append(name)
-            return len(data)
+            return
         else:
             self._target.last_job_id = max(self._target.last_job_id, head.last_job_id)
         self._writer.segments[number] = segment
         scan = Scan(data, segment.seed, name)
         _apply(scan, data, segment, self._target, self._homes)
+        scan.end_at(self._left_bytes.get(number, 0))
         segment.used_bytes = segment.written_bytes = scan.offset
         segment.allocated_bytes = len(data)
         self._see_to_damage(scan, data, segment, is_last)
-        return len(data)
 
     def _see_to_damage(self, scan: Scan, data: bytes, segment: Segment, is_last: bool) -> None:
         name = segment_name(segment.number)
         if is_last and not segment.is_damaged and len(scan.damages) == 1:
             tail = scan.damages[0]
             if tail.is_torn_tail:
-                log.warning("%s; a torn tail: cut off, and kept in %s/", tail, DAMAGED)
-                self._keep(f"{name}-tail", data[tail.offset : tail.offset + tail.size])
+                is_kept = self._keep(f"{name}-tail", data[tail.offset : tail.offset + tail.size])
+                kept = f"kept in {DAMAGED}/" if is_kept else "not kept, for want of room"
+                log.warning("%s; a torn tail: cut off, and %s", tail, kept)
                 segment.used_bytes = segment.written_bytes = tail.offset
                 scan.damages.clear()
         for damage in scan.damages:
             segment.is_damaged = True
-            self._homes.note(damage.size)
+            # What is behind the end of all that was found takes no room.
+            self._homes.note(min(damage.size, scan.offset - damage.offset))
             self._tell(damage)
         # What is served from now on may have been written but never synced.
         file = self._storage.open(name)
@@ -319,27 +315,32 @@ class _Recovery:
         self._damages.append(damage)
         log.error("%s; the file is kept in %s/", damage, DAMAGED)
 
-    def _keep(self, name: str, data: bytes) -> None:
+    def _keep(self, name: str, data: bytes) -> bool:
+        """Make a file of what is cut off, and set it aside. False: there is no room for it."""
         if name in self._names:
             self._storage.remove(name)  # a crash has interrupted that
+        try:
+            self._write_file(name, data)
+            set_aside(self._storage, name)
+        except OSError as error:
+            if not is_no_room(error):
+                raise
+            if name in self._storage.names():
+                self._storage.remove(name)
+            return False
+        return True
+
+    def _write_file(self, name: str, data: bytes) -> None:
         file = self._storage.create(name)
-        offset = 0
-        while offset < len(data):
-            offset += file.write(data[offset:], offset)
-        self._sync(file)
-        file.close()
-        set_aside(self._storage, name)
+        try:
+            offset = 0
+            while offset < len(data):
+                offset += file.write(data[offset:], offset)
+            self._sync(file)
+        finally:
+            file.close()
 
     # --- writing --------------------------------------------------------------------------
-
-    def _read_binlogs(self) -> BinlogContents:
-        contents = read_binlogs(self._storage)
-        if contents.flaws and not any(file.version in VERSIONS for file in contents.files):
-            raise JournalError(
-                f"no file of beanstalkd's binlog can be read ({contents.flaws[0]}); to begin "
-                "without them, move them away"
-            )
-        return contents
 
     def _begin_import(self, binlogs: list[str]) -> None:
         """From here on, until the manifest names segments, all segments are of the import."""
@@ -347,7 +348,7 @@ class _Recovery:
         self._manifest.imported = binlogs
         self._write_manifest()
 
-    def _import(self, contents: BinlogContents) -> None:
+    def _import(self, contents: BinlogContents, binlogs: list[str]) -> None:
         """Write the jobs of beanstalkd's binlog into segments of our own."""
         for count, facts in enumerate(contents.jobs.values(), 1):
             job = self._target.put(facts)
@@ -356,24 +357,35 @@ class _Recovery:
             self._homes.settle(job, segment)
             if count % _RECORDS_PER_WRITE == 0:
                 self._write_out()
+        folder = folder_for(self._storage, self._manifest, binlogs)
         for flaw in contents.flaws:
-            log.error("%s; the file is kept in %s/", flaw, IMPORTED)
+            log.error("%s; the file is kept in %s/", flaw, folder)
         log.info(
-            "imported %d jobs from %d files of beanstalkd, which are now in %s/",
+            "importing %d jobs from %d files of beanstalkd, which go to %s/",
             len(contents.jobs),
             len(contents.files),
-            IMPORTED,
+            folder,
         )
 
-    def _write_anew(self) -> None:
-        for segment in list(self._writer.segments.values()):
-            if segment.file is None:
-                if not self._compaction.empty(segment):
-                    raise JournalError(
-                        "the journal is damaged, and there is no room to write what survived anew; "
-                        f"make room for {self._homes.live_bytes} bytes more"
-                    )
-                self._write_out()
+    def _write_anew(self, is_doubtful: bool) -> None:
+        """Empty the damaged segments, and those that they overrule; in doubt, all.
+
+        What an earlier attempt has moved stays where it is, and what is empty goes at once: so
+        attempts that are interrupted do not fill the disk.
+        """
+        old = [one for one in self._writer.segments.values() if one is not self._writer.current]
+        last = max((one.number for one in old if one.is_damaged or is_doubtful), default=0)
+        for segment in old:
+            if segment.number > last:
+                return
+            if not self._compaction.empty(segment):
+                raise JournalError(
+                    "the journal is damaged, and there is no room to write what survived anew; "
+                    f"make room for {self._homes.live_bytes} bytes more"
+                )
+            self._writer.write_out()
+            if self._writer.open_behind:
+                self._let_go()
 
     def _write_out(self) -> None:
         """Write what was put into segments, and close those that were left: they may be many."""
@@ -388,25 +400,29 @@ class _Recovery:
         self._writer.close_behind()
 
     def _settle(self, binlogs: list[str]) -> None:
-        """Make what was written durable, then let what it replaces go."""
+        """Put everything into the place where it belongs from now on."""
+        self._let_go()
+        for name in self._aside:
+            set_aside(self._storage, name)
+        folder = folder_for(self._storage, self._manifest, binlogs)
+        for name in binlogs:
+            self._storage.rename(name, f"{folder}/{name}")
+        self._storage.sync()
+        if binlogs:
+            self._manifest.imported = []
+            self._write_manifest()
+
+    def _let_go(self) -> None:
+        """Make what was written durable, then remove what it replaces."""
         self._writer.write_out()
         self._sync_written()
         self._sync(self._storage)
         removed = self._homes.bury_dead()
         self._set_manifests_aside()
         self._manifest.segments = list(self._writer.segments)
-        self._manifest.imported = binlogs
         self._write_manifest()
         for segment in removed:
             remove_segment(self._storage, segment)
-        for name in self._aside:
-            set_aside(self._storage, name)
-        for name in binlogs:
-            self._storage.rename(name, f"{IMPORTED}/{name}")
-        self._storage.sync()
-        if binlogs:
-            self._manifest.imported = []
-            self._write_manifest()
 
     def _make_manifests(self) -> None:
         """Make both files now: a full disk has room to write them again, not to make them."""
@@ -419,7 +435,13 @@ class _Recovery:
 
     def _set_manifests_aside(self) -> None:
         for name in self._bad_manifests:
-            log.warning("%s was not written to its end, or is damaged: kept in %s/", name, DAMAGED)
+            log.warning(
+                "%s: %d bytes from offset 0 on are lost (it was not written to its end, or is "
+                "damaged); the file is kept in %s/",
+                name,
+                self._storage.size(name),
+                DAMAGED,
+            )
             set_aside(self._storage, name)
         self._bad_manifests = []
 

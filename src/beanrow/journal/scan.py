@@ -6,6 +6,8 @@ no body can look like a record, what is found is one.
 
 from __future__ import annotations
 
+from typing import Final
+
 from beanrow.journal.record import (
     DELETE,
     HEADER_BYTES,
@@ -16,6 +18,8 @@ from beanrow.journal.record import (
     type_at,
 )
 from beanrow.journal.segment import HEAD_BYTES
+
+_END_MISSING: Final = "its end is missing"
 
 
 class Damage:
@@ -33,7 +37,7 @@ class Damage:
         #: How many records are lost; more than one may have been in bytes that make no sense, and
         #: then this is None.
         self.records: int | None = None
-        #: The ids of the jobs that they were about, as far as they can still be read.
+        #: The id of the job that it was about, when it is one record and not of a pause.
         self.ids: list[int] = []
         #: Whether nothing sound follows in the segment.
         self.is_torn_tail = False
@@ -88,7 +92,9 @@ class Scan:
             damage.records = 1
         else:
             damage = self._note(start, end, "no record can be made out")
-        if JOB <= type_at_or_0(data, start) <= DELETE and start + HEADER_BYTES + 8 <= end:
+        # What only may have been a record says nothing about any job.
+        is_one = damage.records == 1
+        if is_one and JOB <= type_at(data, start) <= DELETE and start + HEADER_BYTES + 8 <= end:
             damage.ids.append(id_at(data, start))
         if _is_empty(data, end):
             damage.is_torn_tail = True
@@ -97,6 +103,17 @@ class Scan:
         self.offset = end
         self.size = length_at(data, end)
         return True
+
+    def end_at(self, end: int) -> None:
+        """After the last record: where the segment ended when it was left, as the next one says."""
+        if end <= self.offset:
+            return
+        last = self.damages[-1] if self.damages else None
+        if last is not None and last.is_torn_tail and last.records is None:
+            last.size = end - last.offset
+            last.reason = _END_MISSING
+        else:
+            self._note(self.offset, end, _END_MISSING)
 
     def _note(self, start: int, end: int, reason: str) -> Damage:
         damage = Damage(self._name, start, end - start, reason)
@@ -115,10 +132,6 @@ class Scan:
         return end
 
 
-def type_at_or_0(data: bytes, offset: int) -> int:
-    return type_at(data, offset) if offset + HEADER_BYTES <= len(data) else 0
-
-
 def _is_empty(data: bytes, offset: int) -> bool:
     """Whether a segment has nothing from here on but room."""
-    return data.count(0, offset) == len(data) - offset
+    return data.count(0, offset) >= len(data) - offset

@@ -1,7 +1,8 @@
 """One file of a journal: a head, then records.
 
 The head names the format, the journal and the number of the segment, and the last job id that
-was given when it was begun: so no id repeats, even when every record of it is gone.
+was given when it was begun: so no id repeats, even when every record of it is gone. It also says
+how long the segment before was: so the loss of that one's end is noticed.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ FORMAT_VERSION: Final = 1
 INSTANCE_BYTES: Final = 16
 
 _MAGIC: Final = b"beanrow\n"
-# magic, format version, instance, number, last job id
-_HEAD: Final = Struct(f"<8sI{INSTANCE_BYTES}sQQ")
+# magic, format version, instance, number, last job id, length of the segment before
+_HEAD: Final = Struct(f"<8sI{INSTANCE_BYTES}sQQQ")
 _CRC: Final = Struct("<I")
 _NUMBER: Final = Struct("<Q")
 
@@ -47,19 +48,28 @@ def record_seed(instance: bytes, number: int) -> int:
 class Head:
     """What the head of a segment says."""
 
-    __slots__ = ("format_version", "instance", "last_job_id", "number")
+    __slots__ = ("format_version", "instance", "last_job_id", "number", "previous_bytes")
 
-    def __init__(self, format_version: int, instance: bytes, number: int, last_job_id: int) -> None:
+    def __init__(
+        self,
+        format_version: int,
+        instance: bytes,
+        number: int,
+        last_job_id: int,
+        previous_bytes: int,
+    ) -> None:
         self.format_version = format_version
         #: Of which journal it is: random, the same for all segments of one.
         self.instance = instance
         self.number = number
         self.last_job_id = last_job_id
+        #: How long the segment with the number before was when it was left; 0: not known.
+        self.previous_bytes = previous_bytes
 
 
-def encode_head(instance: bytes, number: int, last_job_id: int) -> bytes:
+def encode_head(instance: bytes, number: int, last_job_id: int, previous_bytes: int) -> bytes:
     """The first bytes of a segment."""
-    head = _HEAD.pack(_MAGIC, FORMAT_VERSION, instance, number, last_job_id)
+    head = _HEAD.pack(_MAGIC, FORMAT_VERSION, instance, number, last_job_id, previous_bytes)
     return head + _CRC.pack(extend(0, head))
 
 
@@ -67,11 +77,11 @@ def decode_head(data: bytes) -> Head | None:
     """What the first bytes of a file say; None when they are not the head of a segment."""
     if len(data) < HEAD_BYTES:
         return None
-    magic, version, instance, number, last_job_id = _HEAD.unpack_from(data)
+    magic, version, instance, number, last_job_id, previous_bytes = _HEAD.unpack_from(data)
     crc: int = _CRC.unpack_from(data, _HEAD.size)[0]
     if magic != _MAGIC or crc != extend(0, data[: _HEAD.size]):
         return None
-    return Head(version, instance, number, last_job_id)
+    return Head(version, instance, number, last_job_id, previous_bytes)
 
 
 class Segment:

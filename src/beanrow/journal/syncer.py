@@ -15,6 +15,11 @@ from typing import Final
 
 _NS_PER_S: Final = 1_000_000_000
 
+# What the thread is asked.
+_END: Final = 0
+_SYNC: Final = 1
+_HURRY: Final = 2
+
 
 class Syncer(ABC):
     """Calls a function that syncs, some time after it has been asked to."""
@@ -26,6 +31,10 @@ class Syncer(ABC):
     @abstractmethod
     def request(self) -> None:
         """There is something to sync."""
+
+    def hurry(self) -> None:
+        """There is so much to sync that it cannot wait for the end of the interval."""
+        self.request()
 
     @abstractmethod
     def close(self) -> None:
@@ -49,8 +58,7 @@ class ThreadSyncer(Syncer):
     """Syncs in a thread of its own."""
 
     def __init__(self) -> None:
-        #: True: there is something to sync; False: come to an end.
-        self._requests: SimpleQueue[bool] = SimpleQueue()
+        self._requests: SimpleQueue[int] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._sync: Callable[[], None] | None = None
         self._interval_ns = 0
@@ -62,11 +70,14 @@ class ThreadSyncer(Syncer):
         self._thread.start()
 
     def request(self) -> None:
-        self._requests.put(True)
+        self._requests.put(_SYNC)
+
+    def hurry(self) -> None:
+        self._requests.put(_HURRY)
 
     def close(self) -> None:
         if self._thread is not None:
-            self._requests.put(False)
+            self._requests.put(_END)
             self._thread.join()
             self._thread = None
 
@@ -74,9 +85,14 @@ class ThreadSyncer(Syncer):
         sync = self._sync
         assert sync is not None, "started"
         next_ns = 0
-        while self._requests.get():
+        while request := self._requests.get():
             delay_ns = next_ns - time.monotonic_ns()
-            if self._interval_ns and delay_ns > 0 and not self._wait(delay_ns):
+            if (
+                self._interval_ns
+                and request != _HURRY
+                and delay_ns > 0
+                and not self._wait(delay_ns)
+            ):
                 return
             # One sync serves all who have asked until now.
             while not self._requests.empty():
@@ -90,8 +106,9 @@ class ThreadSyncer(Syncer):
         until_ns = time.monotonic_ns() + delay_ns
         while (left_ns := until_ns - time.monotonic_ns()) > 0:
             try:
-                if not self._requests.get(timeout=left_ns / _NS_PER_S):
-                    return False
+                request = self._requests.get(timeout=left_ns / _NS_PER_S)
             except Empty:
                 return True
+            if request != _SYNC:
+                return request == _HURRY
         return True

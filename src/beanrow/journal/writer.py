@@ -2,8 +2,9 @@
 
 Room is allocated on the disk before a record is promised a place: what does not fit is refused
 before anything has happened, and a write finds its room. Beside the segment that is written to
-there is a file named `spare`, long enough for a DELETE of every job there is. When the disk is
-full, the spare becomes the next segment. So deleting is always possible.
+there is a file named `spare`, long enough for all **endings**: a DELETE of every job there is, and
+the end of every pause. When the disk is full, the spare becomes the next segment. So deleting is
+always possible.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import errno
 import logging
 from typing import Final
 
-from beanrow.journal.record import DELETE_BYTES
 from beanrow.journal.segment import HEAD_BYTES, Segment, encode_head, segment_name
 from beanrow.journal.storage import File, Storage
 
@@ -49,7 +49,10 @@ class Writer:
         self._spare_step_bytes = max(1, min(_SPARE_STEP_BYTES, segment_bytes // 8))
         self._spare: File | None = None
         self._spare_bytes = 0
-        self._is_full = False
+        #: Whether the disk gave no more room when it was last asked.
+        self.is_full = False
+        #: Why the next segment cannot be begun, though there may be room.
+        self._hindrance: OSError | None = None
         # Left since the last `write_out`, which has still to write their ends.
         self._left: list[Segment] = []
         self._written: list[Segment] = []
@@ -58,13 +61,17 @@ class Writer:
 
     # --- room -----------------------------------------------------------------------------
 
-    def has_room(self, size: int, jobs: int) -> bool:
-        """Whether records of so many bytes fit, and the DELETEs of so many jobs besides.
+    def total_bytes(self) -> int:
+        """What all segments and the spare take on the disk."""
+        return self._spare_bytes + sum(s.allocated_bytes for s in self.segments.values())
+
+    def has_room(self, size: int, ending_bytes: int) -> bool:
+        """Whether records of so many bytes fit, and besides what must always be possible.
 
         Raises `OSError` when the disk cannot tell.
         """
         end = self.current.used_bytes + size
-        spare = HEAD_BYTES + jobs * DELETE_BYTES
+        spare = HEAD_BYTES + ending_bytes
         if end <= self.current.allocated_bytes and spare <= self._spare_bytes:
             return True
         try:
@@ -73,10 +80,12 @@ class Writer:
             if spare > self._spare_bytes:
                 self._grow_spare(spare + self._spare_step_bytes)
         except OSError as error:
-            if is_no_room(error):
-                return False
-            raise
-        self._is_full = False
+            if not is_no_room(error):
+                raise
+            self.is_full = True
+            # On a full disk the spare may be what is written to: then its rest is for endings.
+            return end + ending_bytes <= self.current.allocated_bytes
+        self.is_full = False
         return True
 
     def adopt_spare(self) -> None:
@@ -89,9 +98,9 @@ class Writer:
                 self._spare.truncate(0)
                 self._spare_bytes = 0
 
-    def shrink_spare(self, jobs: int) -> None:
-        """Give room back to the disk that the DELETEs of so many jobs will not need."""
-        needed = HEAD_BYTES + jobs * DELETE_BYTES + self._spare_step_bytes
+    def shrink_spare(self, ending_bytes: int) -> None:
+        """Give room back to the disk that will not be needed."""
+        needed = HEAD_BYTES + ending_bytes + self._spare_step_bytes
         if self._spare is not None and self._spare_bytes > needed + 2 * self._spare_step_bytes:
             self._spare.truncate(needed)
             self._spare_bytes = needed
@@ -109,13 +118,18 @@ class Writer:
 
     # --- the next record ------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def begin(self, ending_bytes: int) -> None:
         """Begin the first segment of this run. Raises `OSError` when there is no room."""
         try:
-            self._go_on_in(self._new_segment(HEAD_BYTES))
+            segment = self._new_segment(HEAD_BYTES + self._ahead_bytes)
         except OSError as error:
-            if not is_no_room(error) or not self._begin_spare():
+            if not is_no_room(error):
                 raise
+            self.is_full = True
+            if self._begin_spare():
+                return
+            segment = self._new_segment(HEAD_BYTES + ending_bytes)
+        self._go_on_in(segment)
 
     def place(self, size: int) -> Segment:
         """The segment to put the next record into, which has so many bytes.
@@ -125,24 +139,36 @@ class Writer:
         current = self.current
         end = current.used_bytes + size
         is_long = end > self._segment_bytes and current.used_bytes > HEAD_BYTES
-        if end <= current.allocated_bytes and (not is_long or self._is_full):
+        if end <= current.allocated_bytes and (not is_long or self.is_full):
             return current
         try:
             if is_long:
-                self._go_on_in(self._new_segment(HEAD_BYTES + size))
+                self._go_on_in(self._new_segment(HEAD_BYTES + size + self._ahead_bytes))
             else:
                 self._allocate(current, end + self._ahead_bytes)
-        except OSError:
-            self._is_full = True
+        except OSError as error:
+            if is_no_room(error):
+                self.is_full = True
+            else:
+                self._hindrance = error
             if end > current.allocated_bytes:
                 self._begin_spare()
         return self.current
 
+    def leave(self) -> bool:
+        """Go on in the spare, so that what is written to can be emptied. False: there is none."""
+        return self._begin_spare()
+
     def write_out(self) -> None:
         """Write all that was put into segments.
 
-        Raises `OSError`; what was not written then, is at the next call.
+        Raises `OSError`; what was not written then, is at the next call. Also when the next
+        segment could not be begun: what somebody does to a directory under a running server must
+        not go unnoticed until the disk is full of one segment.
         """
+        if self._hindrance is not None:
+            self._go_on_in(self._new_segment(HEAD_BYTES + self._ahead_bytes))
+            self._hindrance = None
         while self._left:
             self._write_out(self._left[0])
             del self._left[0]
@@ -171,7 +197,7 @@ class Writer:
         self._clear(name)
         segment.file = self.storage.create(name)
         try:
-            self._allocate(segment, size + self._ahead_bytes)
+            self._allocate(segment, size)
         except OSError:
             segment.file.close()
             self.storage.remove(name)
@@ -212,7 +238,11 @@ class Writer:
                 left.allocated_bytes = left.used_bytes
             except OSError as error:
                 log.warning("segment %d keeps room that is not needed: %s", left.number, error)
-        segment.put(encode_head(self.instance, segment.number, self.last_job_id))
+        # Of a file that an earlier run has left, too; `current` is none then.
+        before = self.segments.get(self.last_number)
+        before_bytes = 0 if before is None else before.used_bytes
+        head = encode_head(self.instance, segment.number, self.last_job_id, before_bytes)
+        segment.put(head)
         self.last_number = segment.number
         self.segments[segment.number] = segment
         self.current = segment

@@ -162,7 +162,7 @@ def test_the_last_id_is_told_wherever_it_is(tmp_path: Path) -> None:
 
     # And in the head of a segment, when no record of it is left.
     instance = bytes.fromhex(look(tmp_path).instance)
-    (tmp_path / "segment-0000000009").write_bytes(encode_head(instance, 9, 77))
+    (tmp_path / "segment-0000000009").write_bytes(encode_head(instance, 9, 77, 0))
     report = look(tmp_path)
     assert (report.last_job_id, texts(report)) == (77, [])
 
@@ -262,16 +262,16 @@ def test_a_segment_of_another_journal_is_told(tmp_path: Path) -> None:
     first.write_bytes(segments(other)[0].read_bytes())
     last.rename(last.with_name("segment-0000000007"))
     assert texts(look(ours)) == [
-        f"{last.name}: the file is missing",
         f"{first.name}: it belongs to another journal or place",
         "segment-0000000007: it belongs to another journal or place",
+        f"{last.name}: the file is missing",
     ]
 
 
 def test_a_segment_of_a_later_format_is_told(tmp_path: Path) -> None:
     write_journal(tmp_path)
     first, _ = segments(tmp_path)
-    head = bytearray(encode_head(bytes(16), 1, 0))
+    head = bytearray(encode_head(bytes(16), 1, 0, 0))
     head[8] = 2
     crc = extend(0, bytes(head[:-4]))
     first.write_bytes(bytes(head[:-4]) + crc.to_bytes(4, "little"))
@@ -305,7 +305,8 @@ def test_segments_still_to_be_removed_do_not_count(tmp_path: Path) -> None:
     report = look(tmp_path)
     assert [file.name for file in report.files] == [last.name]
     assert report.notes == [
-        f"1 file of {first.stat().st_size} bytes needed no more, and soon removed"
+        f"1 file of {first.stat().st_size} bytes not in the manifest: about to be removed, or put "
+        "back by somebody; the next start of a server sets aside what is left of it"
     ]
     sizes = [path.stat().st_size for path in (first, last, tmp_path / "spare")]
     assert report.total_bytes == sum(sizes)

@@ -52,7 +52,7 @@ def disk(tmp_path: Path) -> Disk:
 @pytest.fixture
 def writer(disk: Disk) -> Writer:
     writer = Writer(disk, SEGMENT_BYTES, INSTANCE)
-    writer.begin()
+    writer.begin(0)
     return writer
 
 
@@ -102,19 +102,19 @@ def test_a_new_head_tells_the_last_id(writer: Writer, disk: Disk) -> None:
 
 
 def test_there_is_room_until_the_disk_is_full(writer: Writer, disk: Disk) -> None:
-    assert writer.has_room(100, jobs=1)
+    assert writer.has_room(100, 1 * DELETE_BYTES)
     room = writer.current.allocated_bytes - writer.current.used_bytes
     disk.is_full = True
-    assert writer.has_room(room, jobs=1)
-    assert not writer.has_room(room + 1, jobs=1)
+    assert writer.has_room(room, 1 * DELETE_BYTES)
+    assert not writer.has_room(room + 1, 1 * DELETE_BYTES)
     disk.is_full = False
-    assert writer.has_room(room + 1, jobs=1)
+    assert writer.has_room(room + 1, 1 * DELETE_BYTES)
 
 
 def test_there_is_none_without_room_for_the_deletes(writer: Writer, disk: Disk) -> None:
-    assert writer.has_room(1, jobs=10)
+    assert writer.has_room(1, 10 * DELETE_BYTES)
     disk.is_full = True
-    assert not writer.has_room(1, jobs=10_000)
+    assert not writer.has_room(1, 10_000 * DELETE_BYTES)
 
 
 def test_other_errors_are_not_taken_for_a_full_disk(
@@ -125,12 +125,12 @@ def test_other_errors_are_not_taken_for_a_full_disk(
 
     monkeypatch.setattr(FullFile, "allocate", fail)
     with pytest.raises(OSError, match="input/output"):
-        writer.has_room(100_000, jobs=1)
+        writer.has_room(100_000, 1 * DELETE_BYTES)
 
 
 @pytest.mark.parametrize("jobs", [1, 100, 5000])
 def test_on_a_full_disk_every_job_can_be_deleted(writer: Writer, disk: Disk, jobs: int) -> None:
-    assert writer.has_room(10, jobs)
+    assert writer.has_room(10, jobs * DELETE_BYTES)
     disk.is_full = True
     for _ in range(jobs):
         put(writer, b"d" * DELETE_BYTES)
@@ -141,13 +141,13 @@ def test_on_a_full_disk_every_job_can_be_deleted(writer: Writer, disk: Disk, job
 
 
 def test_with_space_back_it_goes_on_as_before(writer: Writer, disk: Disk) -> None:
-    writer.has_room(10, jobs=500)
+    writer.has_room(10, 500 * DELETE_BYTES)
     disk.is_full = True
     for _ in range(500):
         put(writer, b"d" * DELETE_BYTES)
-    assert not writer.has_room(2000, jobs=1)
+    assert not writer.has_room(2000, 1 * DELETE_BYTES)
     disk.is_full = False
-    assert writer.has_room(2000, jobs=1)
+    assert writer.has_room(2000, 1 * DELETE_BYTES)
     put(writer, b"x" * 2000)
     writer.write_out()
     assert SPARE in disk.names()
@@ -156,12 +156,12 @@ def test_with_space_back_it_goes_on_as_before(writer: Writer, disk: Disk) -> Non
 
 
 def test_a_spare_too_large_gives_its_room_back(writer: Writer, disk: Disk) -> None:
-    writer.has_room(10, jobs=5000)
+    writer.has_room(10, 5000 * DELETE_BYTES)
     large = disk.size(SPARE)
-    writer.shrink_spare(jobs=10)
+    writer.shrink_spare(10 * DELETE_BYTES)
     assert disk.size(SPARE) < large
     disk.is_full = True
-    assert writer.has_room(10, jobs=10)
+    assert writer.has_room(10, 10 * DELETE_BYTES)
 
 
 def test_what_a_failed_write_left_is_written_by_the_next(
@@ -192,19 +192,19 @@ def write_two_bytes_then_fail() -> Callable[[LocalFile, bytes, int], int]:
 
 
 def test_the_spare_of_an_earlier_run_is_taken_over(writer: Writer, disk: Disk) -> None:
-    writer.has_room(10, jobs=100)
+    writer.has_room(10, 100 * DELETE_BYTES)
     writer.close()
     disk.is_full = True
     again = Writer(disk, SEGMENT_BYTES, INSTANCE)
     again.last_number = 1
     again.adopt_spare()
-    again.begin()
+    again.begin(100 * DELETE_BYTES)
     assert SPARE not in disk.names()
     assert [put(again, b"d" * DELETE_BYTES) for _ in range(100)] == [2] * 100
 
 
 def test_a_spare_that_was_written_to_is_not_room(writer: Writer, disk: Disk) -> None:
-    writer.has_room(10, jobs=100)
+    writer.has_room(10, 100 * DELETE_BYTES)
     file = disk.open(SPARE)
     file.write(b"a head", 0)
     file.close()
@@ -214,4 +214,4 @@ def test_a_spare_that_was_written_to_is_not_room(writer: Writer, disk: Disk) -> 
     again.last_number = 1
     again.adopt_spare()
     with pytest.raises(OSError, match="no space"):
-        again.begin()
+        again.begin(100 * DELETE_BYTES)
