@@ -44,10 +44,11 @@ class Bound:
         sync_interval_ms: int | None = None,
         syncer: Syncer | None = None,
     ) -> None:
+        # Another one than the journal's own: both are asked at the same time.
         self._storage = LocalStorage(folder / "journal")
         self._segment_bytes = segment_bytes
         self.journal = LocalJournal(
-            self._storage,
+            LocalStorage(folder / "journal"),
             segment_bytes=segment_bytes,
             sync_interval_ms=sync_interval_ms,
             syncer=syncer,
@@ -90,6 +91,7 @@ class Bound:
 
     def end(self) -> None:
         self.queue.end()
+        self._storage.close()
 
 
 @pytest.fixture
