@@ -156,6 +156,7 @@ def crashed(root: Path, junk: dict[str, bytes] | None = None) -> Iterator[Path]:
         folder = root / str(number)
         write_binlogs(folder)
         for name, data in (junk or {}).items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
         storage = DoomedStorage(folder, calls, tears=bool(tears))
         try:
@@ -179,6 +180,16 @@ def test_a_second_crash_is_harmless_too(tmp_path: Path) -> None:
     binlogs = write_binlogs(tmp_path / "whole")
     for folder in crashed(tmp_path, {"manifest-1": b"half a mani"}):
         assert_moved_in(folder, binlogs)
+
+
+def test_a_crash_leaves_no_files_among_those_of_an_earlier_import(tmp_path: Path) -> None:
+    binlogs = write_binlogs(tmp_path / "whole")
+    for folder in crashed(tmp_path, {"beanstalkd/binlog.10": b"of an earlier one"}):
+        assert served_from(folder) == (EXPECTED, BURIED)
+        (earlier,) = (folder / "beanstalkd").iterdir()
+        assert earlier.read_bytes() == b"of an earlier one"
+        (place,) = folder.glob("beanstalkd-*")
+        assert {path.name: path.read_bytes() for path in place.iterdir()} == binlogs
 
 
 def test_an_import_begins_again_with_what_beanstalkd_wrote_meanwhile(tmp_path: Path) -> None:
