@@ -70,6 +70,10 @@ class Compaction:
                 self._next = 0
                 if victim is None:
                     return
+                if self._writer.is_full:
+                    left = max(
+                        left, 2 * victim.used_bytes
+                    )  # at once: nothing can be put until then
             passed = self._empty(victim, left)
             if not passed:
                 return
@@ -117,6 +121,8 @@ class Compaction:
             if not older:
                 break
             best = min(older, key=_number)
+        if best is not None and self._writer.is_full and not self._has_room(best.homed_bytes):
+            return None  # half a move would only take the room that is left
         return best
 
     def _is_in_the_way(self, current: Segment) -> bool:
@@ -159,7 +165,8 @@ class Compaction:
 
     def _has_room(self, size: int) -> bool:
         try:
-            return self._writer.has_room(size, self._homes.ending_bytes(len(self._jobs)))
+            ending_bytes = self._homes.ending_bytes(len(self._jobs))
+            return self._writer.has_room_to_move(size, ending_bytes)
         except OSError:
             # It can wait. Who has something to write that cannot, hears of the trouble.
             return False

@@ -348,7 +348,7 @@ class LocalJournal(Journal):
             self.durable = position
             self._wake()
         if has_new or removed:
-            self._tidy(numbers, removed)
+            self._tidy(numbers, removed, is_durable=has_new)
         with self._lock:
             self._under_sync = []
         if len(unsynced) > 1:
@@ -360,10 +360,13 @@ class LocalJournal(Journal):
             self.trouble = why
         self._wake()
 
-    def _tidy(self, numbers: list[int], removed: list[Segment]) -> None:
+    def _tidy(self, numbers: list[int], removed: list[Segment], *, is_durable: bool) -> None:
+        """Write the manifest, then remove; `is_durable`: what was removed before, is for good."""
         # When it cannot be written its turn comes again: the other file must stay whole meanwhile.
         manifest = Manifest(self._manifest.instance, self._manifest.turn + 1)
         manifest.segments = numbers
+        earlier = () if is_durable else self._manifest.removed
+        manifest.removed = sorted({*earlier, *(segment.number for segment in removed)})
         left = list(removed)
         try:
             write_manifest(self._storage, manifest)

@@ -25,7 +25,7 @@ _BLOCK_BYTES: Final = 4096
 class Manifest:
     """Which segments belong to a journal, as of its last writing."""
 
-    __slots__ = ("imported", "instance", "segments", "turn")
+    __slots__ = ("imported", "instance", "removed", "segments", "turn")
 
     def __init__(self, instance: bytes, turn: int = 0) -> None:
         self.instance = instance
@@ -33,6 +33,8 @@ class Manifest:
         #: Their numbers. A segment with a higher number than all of these belongs too: it is
         #: newer than the manifest.
         self.segments: list[int] = []
+        #: Numbers of those that are being removed: a crash may leave their files.
+        self.removed: list[int] = []
         #: Files of beanstalkd's whose jobs are in the segments.
         self.imported: list[str] = []
 
@@ -42,6 +44,7 @@ class Manifest:
                 "instance": self.instance.hex(),
                 "turn": self.turn,
                 "segments": self.segments,
+                "removed": self.removed,
                 "imported": self.imported,
             }
         ).encode()
@@ -61,6 +64,7 @@ def decode_manifest(data: bytes) -> Manifest | None:
     fields = json.loads(text)
     manifest = Manifest(bytes.fromhex(fields["instance"]), fields["turn"])
     manifest.segments = fields["segments"]
+    manifest.removed = fields["removed"]
     manifest.imported = fields["imported"]
     return manifest
 

@@ -186,12 +186,14 @@ class _Recovery:
                 continue
             if is_import:
                 self._storage.remove(name)  # a crash has interrupted it, and it begins again
+            elif number in self._manifest.removed and self._is_ours(name, number):
+                self._storage.remove(name)  # a crash has interrupted that
             elif listed and number not in listed and number < listed[-1]:
                 size = self._storage.size(name)
                 set_aside(self._storage, name)
                 log.warning(
-                    "%s: %d bytes from offset 0 on are not read: it is not in the manifest: its "
-                    "removal was interrupted, or somebody put it back; the file is kept in %s/",
+                    "%s: %d bytes from offset 0 on are not read: it is not in the manifest, as if "
+                    "somebody had put it back; the file is kept in %s/",
                     name,
                     size,
                     DAMAGED,
@@ -199,6 +201,12 @@ class _Recovery:
             else:
                 numbers.append(number)
         return sorted(numbers)
+
+    def _is_ours(self, name: str, number: int) -> bool:
+        head = decode_head(self._storage.read(name))
+        if head is None:
+            return False
+        return head.instance == self._manifest.instance and head.number == number
 
     def _note_missing(self, numbers: list[int]) -> None:
         for number in self._manifest.segments:
@@ -420,6 +428,7 @@ class _Recovery:
         removed = self._homes.bury_dead()
         self._set_manifests_aside()
         self._manifest.segments = list(self._writer.segments)
+        self._manifest.removed = [one.number for one in removed if not one.is_damaged]
         self._write_manifest()
         for segment in removed:
             remove_segment(self._storage, segment)

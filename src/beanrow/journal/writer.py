@@ -22,8 +22,10 @@ SPARE: Final = "spare"
 
 #: Room is allocated so far ahead, or an eighth of a segment if that is less.
 _AHEAD_BYTES: Final = 1 << 20
-#: The spare grows and shrinks by so much, or an eighth of a segment if that is less.
-_SPARE_STEP_BYTES: Final = 1 << 16
+#: The spare is longer by half of this, at least, than the endings need, so that the last jobs of a
+#: segment can be moved on a full disk. It grows and shrinks by so much, or an eighth of a segment
+#: if that is less.
+_SPARE_STEP_BYTES: Final = 1 << 18
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -71,22 +73,35 @@ class Writer:
         Raises `OSError` when the disk cannot tell.
         """
         end = self.current.used_bytes + size
-        spare = HEAD_BYTES + ending_bytes
+        kept_bytes = self._spare_step_bytes // 2
+        spare = HEAD_BYTES + ending_bytes + kept_bytes
         if end <= self.current.allocated_bytes and spare <= self._spare_bytes:
             return True
         try:
             if end > self.current.allocated_bytes:
                 self._allocate(self.current, end + self._ahead_bytes)
             if spare > self._spare_bytes:
-                self._grow_spare(spare + self._spare_step_bytes)
+                self._grow_spare(spare + kept_bytes)
         except OSError as error:
             if not is_no_room(error):
                 raise
             self.is_full = True
-            # On a full disk the spare may be what is written to: then its rest is for endings.
-            return end + ending_bytes <= self.current.allocated_bytes
+            # On a full disk the spare may be what is written to: its rest is for endings and moves.
+            return end + ending_bytes + kept_bytes <= self.current.allocated_bytes
         self.is_full = False
         return True
+
+    def has_room_to_move(self, size: int, ending_bytes: int) -> bool:
+        """The same for what is moved, to make room: on a full disk, into the last there is.
+
+        Raises `OSError` when the disk cannot tell.
+        """
+        needed = size + ending_bytes
+        return (
+            self.has_room(size, ending_bytes)
+            or self.current.used_bytes + needed <= self.current.allocated_bytes
+            or HEAD_BYTES + needed <= self._spare_bytes
+        )
 
     def adopt_spare(self) -> None:
         """Take over the spare that an earlier run has left. Raises `OSError`."""
