@@ -155,8 +155,7 @@ def check(original: Original, damage: Damage, lost: set[Key]) -> Told:
             assert found in original.history[key], f"{key!r} never was {found}: {told}"
     again, told_again = start(storage.after_power_loss())
     assert again == views
-    # One that was removed may come back, when that was not synced: harmless, and said.
-    assert [line for line in told_again.lines if "not in the manifest" not in line] == []
+    assert told_again.lines == []
     return told
 
 

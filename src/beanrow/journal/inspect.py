@@ -274,6 +274,7 @@ class _Segments:
         self._storage = storage
         self._report = report
         self._listed = manifest.segments if manifest is not None else []
+        self._removed = manifest.removed if manifest is not None else []
         self._instance = manifest.instance if manifest is not None else b""
         self._numbers = sorted(numbers)
         #: How long segments were when they were left, as the heads behind them say.
@@ -284,17 +285,22 @@ class _Segments:
     def read(self, progress: Progress) -> None:
         report = self._report
         present = []
-        unneeded_bytes = []
+        removed_bytes = []
+        strange_bytes = []
         for number in self._numbers:
-            if self._listed and number not in self._listed and number < self._listed[-1]:
-                unneeded_bytes.append(self._storage.size(segment_name(number)))
+            if number in self._removed:
+                removed_bytes.append(self._storage.size(segment_name(number)))
+            elif self._listed and number not in self._listed and number < self._listed[-1]:
+                strange_bytes.append(self._storage.size(segment_name(number)))
             else:
                 present.append(number)
-        if unneeded_bytes:
-            report.unneeded_bytes = sum(unneeded_bytes)
+        report.unneeded_bytes = sum(removed_bytes) + sum(strange_bytes)
+        if removed_bytes:
+            report.notes.append(f"{_count_files(removed_bytes)} needed no more, and soon removed")
+        if strange_bytes:
             report.notes.append(
-                f"{_count_files(unneeded_bytes)} not in the manifest: about to be removed, or put "
-                "back by somebody; the next start of a server sets aside what is left of it"
+                f"{_count_files(strange_bytes)} not in the manifest, as if somebody had put it "
+                f"back; the next start of a server moves it to {DAMAGED}/"
             )
         total_bytes = sum(self._storage.size(segment_name(number)) for number in present)
         done_bytes = 0

@@ -194,9 +194,7 @@ class _Recovery:
                 log.warning(
                     "%s: %d bytes from offset 0 on are not read: it is not in the manifest, as if "
                     "somebody had put it back; the file is kept in %s/",
-                    name,
-                    size,
-                    DAMAGED,
+                    *(name, size, DAMAGED),
                 )
             else:
                 numbers.append(number)
@@ -204,9 +202,8 @@ class _Recovery:
 
     def _is_ours(self, name: str, number: int) -> bool:
         head = decode_head(self._storage.read(name))
-        if head is None:
-            return False
-        return head.instance == self._manifest.instance and head.number == number
+        own = (self._manifest.instance, number)
+        return head is not None and (head.instance, head.number) == own
 
     def _note_missing(self, numbers: list[int]) -> None:
         for number in self._manifest.segments:

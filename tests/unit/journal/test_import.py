@@ -182,9 +182,12 @@ def test_a_second_crash_is_harmless_too(tmp_path: Path) -> None:
         assert_moved_in(folder, binlogs)
 
 
-def test_a_crash_leaves_no_files_among_those_of_an_earlier_import(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["binlog.9", "binlog.10"])
+def test_a_crash_leaves_no_files_among_those_of_an_earlier_import(
+    tmp_path: Path, name: str
+) -> None:
     binlogs = write_binlogs(tmp_path / "whole")
-    for folder in crashed(tmp_path, {"beanstalkd/binlog.10": b"of an earlier one"}):
+    for folder in crashed(tmp_path, {f"beanstalkd/{name}": b"of an earlier one"}):
         assert served_from(folder) == (EXPECTED, BURIED)
         (earlier,) = (folder / "beanstalkd").iterdir()
         assert earlier.read_bytes() == b"of an earlier one"

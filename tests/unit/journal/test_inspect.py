@@ -300,12 +300,14 @@ def test_segments_still_to_be_removed_do_not_count(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     manifest = Manifest(bytes.fromhex(look(tmp_path).instance), turn=100)
     manifest.segments = [2]
+    manifest.removed = [1]
     write_manifest(storage, manifest)
     storage.close()
     report = look(tmp_path)
     assert [file.name for file in report.files] == [last.name]
-    (note,) = report.notes
-    assert note.startswith(f"1 file of {first.stat().st_size} bytes not in the manifest: ")
+    assert report.notes == [
+        f"1 file of {first.stat().st_size} bytes needed no more, and soon removed"
+    ]
     sizes = [path.stat().st_size for path in (first, last, tmp_path / "spare")]
     assert report.total_bytes == sum(sizes)
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from beanrow.engine.job import READY
 from beanrow.engine.replay import Replay
 from beanrow.journal.inspect import examine
 from beanrow.journal.local import LocalJournal
+from beanrow.journal.manifest import read_manifest
 from beanrow.journal.record import PAUSE, id_at, type_at
 from beanrow.journal.recovery import DAMAGED, DOUBT, remove_segment
 from beanrow.journal.scan import Scan
@@ -201,6 +203,53 @@ def test_a_segment_that_somebody_put_back_is_kept(tmp_path: Path, lines: Lines) 
     assert kept(tmp_path) == {path.name: content}
     assert served_from(tmp_path) == rest
     assert lines() == []
+
+
+class CopyingStorage(LocalStorage):
+    """Keeps a copy of what is removed."""
+
+    def remove(self, name: str) -> None:
+        shutil.copy(self.path / name, self.path / f"copy-{name}")
+        super().remove(name)
+
+
+def write_and_delete(storage: LocalStorage) -> list[int]:
+    """Segments of which some are removed, one after the other; returns the ids that are left."""
+    queue = Queue(storage)
+    ids = [queue.put(400) for _ in range(9)]
+    for job_id in ids[:7]:
+        queue.delete(job_id)
+    queue.journal.close()
+    return ids[7:]
+
+
+def test_what_was_being_removed_is_removed(tmp_path: Path, lines: Lines) -> None:
+    """A removal that was not synced may be undone, though others came after it."""
+    ids = write_and_delete(CopyingStorage(tmp_path))
+    copies = list(tmp_path.glob("copy-*"))
+    assert len(copies) >= 2
+    for path in copies:
+        path.rename(tmp_path / path.name.removeprefix("copy-"))
+    lines()
+    assert served_from(tmp_path) == ids
+    assert lines() == []
+    assert kept(tmp_path) == {}
+    assert not (tmp_path / segment_name(1)).exists()
+
+
+def test_a_foreign_file_in_the_place_of_one_that_was_removed_is_kept(
+    tmp_path: Path, lines: Lines
+) -> None:
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    write_journal(other)
+    ids = write_and_delete(LocalStorage(ours))
+    manifest, _ = read_manifest(LocalStorage(ours))
+    assert manifest is not None
+    for number in manifest.removed:
+        shutil.copy(other / segment_name(1), ours / segment_name(number))
+    lines()
+    assert served_from(ours) == ids
+    assert len(lines()) == len(kept(ours)) == len(manifest.removed) > 0
 
 
 def test_without_any_manifest_that_is_said(tmp_path: Path, lines: Lines) -> None:
