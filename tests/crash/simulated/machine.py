@@ -116,6 +116,8 @@ class Machine:
         self._held.extend((position, job.id) for job in self.load.puts)
         self.load.puts.clear()
         trouble = journal.trouble
+        is_sound = not self.storage.plan.failures and not self.storage.has_stopped
+        assert not trouble or not is_sound, trouble
         durable = journal.durable
         assert self._last_durable <= durable <= position
         self._last_durable = durable

@@ -62,40 +62,50 @@ def random_run(seed: int) -> None:
         most_commands=chance.choice((2, 6, 20)),
         sync_ticks=chance.choice((0, 0, 1, 3)),
     )
-    machine = Machine(habits, random_plan(chance))
+    disk_bytes = chance.choice((ENDLESS_BYTES, ENDLESS_BYTES, 15_000, 20_000, 30_000))
+    machine = Machine(habits, random_plan(chance, disk_bytes))
     for _ in range(chance.randint(2, 6)):
         start(machine, chance)
         alive = machine.play(chance.randint(1, 80))
         if alive and chance.random() < 0.3:
             machine.close()
-        machine.stop(chance.choice(MANNERS), random_plan(chance))
+        machine.stop(chance.choice(MANNERS), random_plan(chance, machine.storage.plan.disk_bytes))
     start(machine, chance)
+    # In the end there is room, too.
     machine.stop(KILL)
     assert machine.recover()
     check_health(machine)
 
 
 def start(machine: Machine, chance: random.Random) -> None:
-    """Start until the machine gets through it; from the third time on nothing goes wrong."""
+    """Start until the machine gets through it.
+
+    From the third time on nothing goes wrong; the fourth time, somebody has made room.
+    """
     for attempt in range(4):
+        disk_bytes = machine.storage.plan.disk_bytes
         try:
             if machine.recover():
                 return
         except JournalError:
-            plan = machine.storage.plan
-            assert plan.failures or plan.disk_bytes < ENDLESS_BYTES
-        plan = random_plan(chance) if attempt < 2 else Plan()
-        machine.stop(chance.choice(MANNERS), plan)
-    raise AssertionError("the server does not start any more")
+            assert machine.storage.plan.failures or disk_bytes < ENDLESS_BYTES
+        plans = (
+            random_plan(chance, disk_bytes),
+            random_plan(chance, disk_bytes),
+            Plan(disk_bytes=disk_bytes),
+            Plan(),
+        )
+        machine.stop(chance.choice(MANNERS), plans[attempt])
+    assert machine.recover()
 
 
-def random_plan(chance: random.Random) -> Plan:
+def random_plan(chance: random.Random, disk_bytes: int) -> Plan:
     return Plan(
         stop_at=chance.randint(1, 400) if chance.random() < 0.8 else 0,
         stop_after_bytes=chance.randint(0, 600),
         failures=random_failures(chance) if chance.random() < 0.5 else {},
         short_write_every=chance.choice((0, 0, 1, 2, 4)),
-        disk_bytes=chance.choice((ENDLESS_BYTES, ENDLESS_BYTES, 15_000, 20_000, 30_000)),
+        disk_bytes=disk_bytes,
         seed=chance.randrange(1 << 32),
     )
 
