@@ -130,7 +130,7 @@ class TestRefusals:
             (["--log-format", "xml"], "--log-format 'xml'", 5),
             (["-b", ""], "-b ''", 5),
             (["-b", "/proc/queue", *LOCAL], "-b /proc/queue: No such file", 10),
-            (["-b", "/etc/passwd", *LOCAL], "-b /etc/passwd: File exists", 10),
+            (["-b", "/etc/passwd", *LOCAL], "-b /etc/passwd: Not a directory", 10),
             (["-u", "no-such-user"], "-u no-such-user: there is no such user", 33),
             (["-l", "unix:/nonexistent/queue"], "unix:/nonexistent/queue: No such file", 111),
             (["-l", "unix:/etc/passwd"], "unix:/etc/passwd: a file that is no socket", 111),
