@@ -137,7 +137,7 @@ def test_make_run_keeps_jobs_and_can_keep_them_elsewhere(tmp_path: Path) -> None
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     checkout = Path(__file__).parents[2]
-    command = ("make", "--dry-run", "run", f"ARGS=-b {tmp_path}")
+    command = ("make", "--no-print-directory", "--dry-run", "run", f"ARGS=-b {tmp_path}")
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith(f" serve -b data -b {tmp_path}")
 
