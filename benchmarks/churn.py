@@ -8,9 +8,10 @@ beanrow promises: twice the live bytes and two segments.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from benchmarks.cases import Case
 from benchmarks.compare import Comparison
@@ -45,19 +46,42 @@ class ChurnResult:
     seconds: float = 0.0
     worst: Sample = field(default_factory=lambda: Sample(0.0, 0, 0))
     samples: list[Sample] = field(default_factory=list)
+    _unkept: list[Sample] = field(default_factory=list)
+    _samples_per_kept: int = 1
 
     @property
     def is_within_bound(self) -> bool:
         return self.worst.bytes < self.bound_bytes
 
     def add(self, sample: Sample) -> None:
-        """Keep a sample; when they have become too many, the larger one of each two."""
+        """Keep a sample; when they become too many, the largest one of each two, four, ..."""
         if sample.bytes > self.worst.bytes:
             self.worst = sample
-        self.samples.append(sample)
+        self._unkept.append(sample)
+        if len(self._unkept) < self._samples_per_kept:
+            return
+        self.samples.append(max(self._unkept, key=_size))
+        self._unkept.clear()
         if len(self.samples) == 2 * KEPT_SAMPLES:
             pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
-            self.samples = [max(pair, key=lambda one: one.bytes) for pair in pairs]
+            self.samples = [max(pair, key=_size) for pair in pairs]
+            self._samples_per_kept *= 2
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything there is to keep of it."""
+        return {
+            "name": self.name,
+            "cycles": self.cycles,
+            "bound_bytes": self.bound_bytes,
+            "is_within_bound": self.is_within_bound,
+            "seconds": self.seconds,
+            "worst": asdict(self.worst),
+            "samples": [asdict(sample) for sample in self.samples],
+        }
+
+
+def _size(sample: Sample) -> int:
+    return sample.bytes
 
 
 def churn(

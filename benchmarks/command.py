@@ -14,7 +14,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.journals import Journals
 from benchmarks.load import Load, build_load
 from benchmarks.progress import Progress
-from benchmarks.servers import BEANROW_COMMAND, BEANSTALKD_COMMAND, Contender, running
+from benchmarks.servers import BEANROW_COMMAND, BEANSTALKD_COMMAND, CHECKOUT, Contender, running
 
 FULL = (5, 2.0)  # rounds, seconds of a run
 QUICK = (3, 0.5)
@@ -154,7 +154,8 @@ def _identity(contender: Contender, core: int | None) -> dict[str, str]:
         return {
             "name": contender.name,
             "version": server.version + build,
-            "command": contender.command,
+            # As it is typed in the checkout, wherever that lies.
+            "command": contender.command.replace(f"{CHECKOUT}/", ""),
         }
 
 

@@ -155,7 +155,7 @@ def _churn(comparison: Comparison, cycles: int) -> dict[str, Any]:
         progress.finish_step(f"{contender.name}: {cycles:,} cycles in {result.seconds:.1f} s")
         progress.close()
         print(_churn_line(result))
-        outcome[side] = dataclasses.asdict(result) | {"is_within_bound": result.is_within_bound}
+        outcome[side] = result.as_json()
     return {"churn": outcome}
 
 

@@ -20,6 +20,9 @@ PICTURE = CHECKOUT / "docs" / "durability.svg"
 BEGIN = "<!-- From here on written by `python -m benchmarks.figures`. -->\n"
 END = "<!-- To here. -->\n"
 
+#: With more than this at the start, others were busy on the machine.
+CALM_LOAD = 0.5
+
 BEANSTALKD_COLOR = "#b8b2a7"
 BEANROW_COLOR = "#2f6f4f"
 BOUND_COLOR = "#b03a2e"
@@ -62,12 +65,18 @@ def tables(rates: dict[str, Any], churn: dict[str, Any]) -> str:
 def _machine(result: dict[str, Any]) -> str:
     machine, run = result["machine"], result["run"]
     baseline, candidate = run["baseline"], run["candidate"]
+    load = float(machine["load_average"])
+    disturbed = (
+        f" The machine was not alone with this (load average at the start {load:g}): the ratios "
+        "and the CPU times count, the rates would be higher."
+    )
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, {machine['python']}; "
         f"journals on {run['disk']['file_system']}, where {int(run['disk']['syncs_per_s']):,} "
         "appends of 170 bytes, each with its fdatasync, take a second; "
         f"{baseline['name']} {baseline['version']}, {candidate['version']}; "
         f"{run['rounds']} rounds of {run['seconds']:g} s, bodies of {run['body_bytes']} bytes."
+        f"{disturbed if load > CALM_LOAD else ''}"
     )
 
 
