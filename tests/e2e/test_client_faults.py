@@ -104,13 +104,15 @@ def test_what_comes_unasked_is_no_answer() -> None:
 @pytest.mark.parametrize("abruptly", [False, True])
 def test_a_connection_that_has_ended_is_noticed_before_a_put(abruptly: bool) -> None:
     def behave(accepted: socket.socket) -> None:
+        connected.wait()  # a reset that comes earlier is a connection never made
         if abruptly:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         accepted.close()
         ended.set()
 
-    ended = threading.Event()
+    connected, ended = threading.Event(), threading.Event()
     with misbehaving(behave) as port, Connection(port=port) as queue:
+        connected.set()
         ended.wait()
         with pytest.raises(beanrow.ConnectionLost, match=r"^put .*: not sent, since "):
             queue.put("a")
