@@ -1,9 +1,6 @@
-"""The load generator: compiling `load.c`, and one measured run of it."""
+"""One measured run of the load generator, which is a part of beanrow."""
 
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from beanrow.bench import program
+from beanrow.bench.errors import LoadError
 from benchmarks.cases import Case
 from benchmarks.cores import Cores, pin
 from benchmarks.errors import BenchmarkError
 from benchmarks.servers import Server
 
-SOURCE = Path(__file__).with_name("load.c")
+#: What is made for the length of a run: journals.
 BUILD_FOLDER = Path(__file__).with_name(".build")
 
 
@@ -62,29 +61,12 @@ def typical(measurements: Sequence[Measurement]) -> Measurement:
     )
 
 
-def build_load(folder: Path = BUILD_FOLDER) -> Path:
-    """Compile the load generator, unless this very source has been compiled before.
-
-    Raises BenchmarkError when there is no C compiler or it fails.
-    """
-    program = folder / f"load-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
-    if program.exists():
-        return program
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
-        raise BenchmarkError("no C compiler (cc) found to compile the load generator with")
-    folder.mkdir(exist_ok=True)
-    unfinished = program.with_suffix(f".{os.getpid()}")
-    compiled = subprocess.run(
-        [compiler, "-O2", "-Wall", "-Wextra", "-o", str(unfinished), str(SOURCE)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if compiled.returncode != 0:
-        raise BenchmarkError(f"{compiler} cannot compile {SOURCE.name}:\n{compiled.stderr}")
-    unfinished.rename(program)
-    return program
+def build_load() -> Path:
+    """Make the load generator, or find it made; raises BenchmarkError when that is impossible."""
+    try:
+        return program.build_load()
+    except LoadError as error:
+        raise BenchmarkError(str(error)) from error
 
 
 @dataclass(frozen=True)

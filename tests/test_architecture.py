@@ -29,14 +29,16 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     ),
     "server": frozenset({"protocol", "engine", "journal"}),
     "client": frozenset({"protocol", "errors"}),
+    "bench": frozenset({"errors"}),
     "cli": frozenset({"client", "errors", "protocol.limits"}),
     # The package itself re-exports the client; `python -m beanrow` is its command line.
     "__init__": frozenset({"client", "errors"}),
     "__main__": frozenset({"cli"}),
 }
 
-#: The only modules of the command line that start a server, or read its files.
+#: The only modules of the command line that start a server, read its files, or put load on it.
 MAY_ALSO_IMPORT: Final[dict[str, frozenset[str]]] = {
+    "cli.bench": frozenset({"bench"}),
     "cli.journal": frozenset({"journal"}),
     "cli.serve": frozenset({"server"}),
     "cli.beanrowd": frozenset({"server"}),

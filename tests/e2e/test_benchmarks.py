@@ -214,6 +214,7 @@ def test_a_journal_that_cannot_be_made_is_named(capsys: pytest.CaptureFixture[st
 
 def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(BenchmarkError, match="no C compiler"):
-        build_load(tmp_path / "build")
+        build_load()

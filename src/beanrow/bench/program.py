@@ -1,0 +1,76 @@
+"""Making the load generator: its C source, compiled once for each state of it."""
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from beanrow.bench.errors import LoadError
+
+SOURCE: Final = Path(__file__).with_name("source")
+FLAGS: Final = ("-O2", "-Wall", "-Wextra")
+
+
+def cache_folder() -> Path:
+    """Where programs are kept between runs: in the user's cache, as XDG has it."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # A relative path is to be ignored, says the XDG base directory specification.
+    base = Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()
+    return base / "beanrow"
+
+
+def build_load(folder: Path | None = None) -> Path:
+    """Compile the load generator, unless this very source is there compiled; returns its path.
+
+    The program is kept in `folder`, or else in the user's cache. Raises LoadError when there is no
+    C compiler or it fails, when the folder cannot be written, and where this is not Linux.
+    """
+    if sys.platform != "linux":
+        raise LoadError(f"the load generator needs Linux, for its epoll; this is {sys.platform}")
+    folder = cache_folder() if folder is None else folder
+    program = folder / f"load-{_fingerprint()}"
+    if program.exists():
+        return program
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as unfinished:
+            _compile(Path(unfinished, program.name)).rename(program)
+    except OSError as error:
+        raise LoadError(
+            f"the compiled load generator cannot be kept in {folder}: {error.strerror}; set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from error
+    return program
+
+
+def _fingerprint() -> str:
+    """Tell programs apart; a home may be shared by machines of several kinds."""
+    digest = hashlib.sha256(" ".join((platform.machine(), *FLAGS)).encode())
+    for path in sorted(SOURCE.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _compile(program: Path) -> Path:
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    sources = map(str, sorted(SOURCE.glob("*.c")))
+    try:
+        done = subprocess.run(
+            [*compiler, *FLAGS, "-o", str(program), *sources],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise LoadError(
+            f"no C compiler to make the load generator with ({compiler[0]}: {error.strerror}); "
+            "Debian has one in gcc and libc6-dev, and the variable CC names another"
+        ) from error
+    if done.returncode != 0:
+        raise LoadError(f"{compiler[0]} cannot compile the load generator:\n{done.stderr.strip()}")
+    return program
