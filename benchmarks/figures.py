@@ -1,220 +1,49 @@
-"""Brings what was measured into docs/durability.md: `python -m benchmarks.figures`.
+"""Brings what was measured into the docs: `python -m benchmarks.figures`.
 
-From the JSON in `results/`, which the commands named in that page have written, come the table in
-the page and the picture beside it. The picture needs matplotlib: `pip install beanrow[bench]`.
+From the JSON in `results/`, which the commands named in the pages have written, come their tables
+and the pictures beside them. The pictures need matplotlib: `pip install beanrow[bench]`.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
+from benchmarks import figures_durability
+from benchmarks.kept import read
 from benchmarks.servers import CHECKOUT
 
-RESULTS = Path(__file__).with_name("results")
-PAGE = CHECKOUT / "docs" / "durability.md"
-PICTURE = CHECKOUT / "docs" / "durability.svg"
+DOCS = CHECKOUT / "docs"
 
 BEGIN = "<!-- From here on written by `python -m benchmarks.figures`. -->\n"
 END = "<!-- To here. -->\n"
-
-#: With more than this at the start, others were busy on the machine.
-CALM_LOAD = 0.5
-
-BEANSTALKD_COLOR = "#b8b2a7"
-BEANROW_COLOR = "#2f6f4f"
-BOUND_COLOR = "#b03a2e"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.figures", description=__doc__)
-    parser.add_argument("--no-picture", action="store_true", help="only the table")
+    parser.add_argument("--no-pictures", action="store_true", help="only the tables")
     options = parser.parse_args(arguments)
     rates, churn = read("durability"), read("churn")
-    PAGE.write_text(with_tables(PAGE.read_text(), rates, churn))
-    if not options.no_picture:
-        draw(rates, churn, PICTURE)
+    page = DOCS / "durability.md"
+    page.write_text(with_tables(page.read_text(), [figures_durability.tables(rates, churn)]))
+    if not options.no_pictures:
+        figures_durability.draw(rates, churn, DOCS / "durability.svg")
     return 0
 
 
-def read(name: str) -> dict[str, Any]:
-    """One file of results."""
-    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
-    return result
+def with_tables(page: str, tables: Sequence[str]) -> str:
+    """The page, with what stands between each two marks written anew, in this order.
 
-
-# --- the table --------------------------------------------------------------------------------
-
-
-def with_tables(page: str, rates: dict[str, Any], churn: dict[str, Any]) -> str:
-    """The page, with what stands between the two marks written anew."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + "\n" + tables(rates, churn) + "\n" + END + after
-
-
-def tables(rates: dict[str, Any], churn: dict[str, Any]) -> str:
-    """All figures of the page, as Markdown."""
-    parts = [_machine(rates), _rates_table(rates), _restart(rates), _churn(churn)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _machine(result: dict[str, Any]) -> str:
-    machine, run = result["machine"], result["run"]
-    baseline, candidate = run["baseline"], run["candidate"]
-    load = float(machine["load_average"])
-    disturbed = (
-        f" The machine was not alone with this (load average at the start {load:g}): the ratios "
-        "and the CPU times count, the rates would be higher."
-    )
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, {machine['python']}; "
-        f"journals on {run['disk']['file_system']}, where {int(run['disk']['syncs_per_s']):,} "
-        "appends of 170 bytes, each with its fdatasync, take a second; "
-        f"{baseline['name']} {baseline['version']}, {candidate['version']}; "
-        f"{run['rounds']} rounds of {run['seconds']:g} s, bodies of {run['body_bytes']} bytes."
-        f"{disturbed if load > CALM_LOAD else ''}"
-    )
-
-
-def _rates_table(result: dict[str, Any]) -> str:
-    titles = ["case", "what", "beanstalkd, commands/s", "beanrow, commands/s", "ratio"]
-    titles += ["beanstalkd, CPU µs", "beanrow, CPU µs"]
-    lines = [f"| {' | '.join(titles)} |", "|---|---|--:|--:|--:|--:|--:|"]
-    for case in result["cases"]:
-        baseline, candidate = typical(case, "baseline"), typical(case, "candidate")
-        lines.append(
-            f"| `{case['name']}` | {_what(case)} | {baseline[0]:,.0f} | {candidate[0]:,.0f} "
-            f"| {case['rate_ratio']:.2f} | {baseline[1]:.1f} | {candidate[1]:.1f} |"
-        )
-    return "\n".join(lines)
-
-
-def _what(case: dict[str, Any]) -> str:
-    verbs = "put" if case["verbs"] == "put" else "put/reserve/delete"
-    shape = f"{case['connections']}" + (f" x {case['window']}" if case["window"] > 1 else "")
-    return f"{verbs}, {shape}, " + (f"`{case['policy']}`" if case["policy"] else "no journal")
-
-
-def typical(case: dict[str, Any], side: str) -> tuple[float, float]:
-    """The median rate, and the median CPU time of a command in microseconds."""
-    rounds = [one[side] for one in case["rounds"]]
-    return (
-        _middle([one["commands_per_s"] for one in rounds]),
-        _middle([one["server_us_per_command"] for one in rounds]),
-    )
-
-
-def _middle(numbers: list[float]) -> float:
-    numbers = sorted(numbers)
-    return (numbers[(len(numbers) - 1) // 2] + numbers[len(numbers) // 2]) / 2
-
-
-def _restart(result: dict[str, Any]) -> str:
-    restart = result["restart"]
-    return (
-        f"Restart with {restart['jobs']:,} jobs, from the start of the process to the first reply: "
-        f"beanstalkd {restart['baseline_s']:.2f} s, beanrow {restart['candidate_s']:.2f} s, "
-        f"ratio {restart['ratio']:.2f}; the journals take "
-        f"{restart['journal_bytes'][0] / 1e6:,.0f} MB and "
-        f"{restart['journal_bytes'][1] / 1e6:,.0f} MB."
-    )
-
-
-def _churn(result: dict[str, Any]) -> str:
-    both = result["churn"]
-    one, other = both["candidate"], both["baseline"]
-    verdict = "within" if one["is_within_bound"] else "BEYOND"
-    return (
-        f"One job buried for ever, {one['cycles']:,} put/reserve/delete beside it: beanrow's "
-        f"journal takes at most {one['worst']['bytes']:,} bytes, {verdict} the bound of "
-        f"{one['bound_bytes']:,}; beanstalkd's at most {other['worst']['bytes']:,}."
-    )
-
-
-# --- the picture ------------------------------------------------------------------------------
-
-
-def draw(rates: dict[str, Any], churn: dict[str, Any], target: Path) -> None:
-    """Three plots in a row, as SVG; the same figures give the same file."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    from matplotlib import pyplot
-
-    style = {
-        "svg.hashsalt": "beanrow",
-        "svg.fonttype": "none",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with pyplot.rc_context(style):
-        figure, (left, middle, right) = pyplot.subplots(
-            1, 3, figsize=(11, 3.4), width_ratios=(2.2, 1, 2), layout="constrained"
-        )
-        _draw_rates(left, rates)
-        _draw_restart(middle, rates)
-        _draw_churn(right, churn)
-        figure.savefig(target, metadata={"Date": None, "Title": "The price of the journal"})
-        pyplot.close(figure)
-
-
-def _draw_rates(axes: Any, result: dict[str, Any]) -> None:
-    names = ["put-50-memory", "put-50-F", "put-50-f50", "put-50-f0"]
-    cases = {case["name"]: case for case in result["cases"]}
-    for offset, side, label, color in (
-        (-0.2, "baseline", "beanstalkd", BEANSTALKD_COLOR),
-        (0.2, "candidate", "beanrow", BEANROW_COLOR),
-    ):
-        rates = [typical(cases[name], side)[0] / 1e3 for name in names]
-        bars = axes.bar([i + offset for i in range(len(names))], rates, 0.38, color=color)
-        axes.bar_label(bars, fmt="%.0f", padding=2)
-        bars.set_label(label)
-    axes.set_xticks(range(len(names)), ["no journal", "-F", "-f 50", "-f 0"])
-    axes.set_ylabel("thousands of puts a second")
-    axes.set_title("50 connections, one put in flight each")
-    axes.legend(frameon=False)
-
-
-def _draw_restart(axes: Any, result: dict[str, Any]) -> None:
-    restart = result["restart"]
-    bars = axes.bar(
-        ["beanstalkd", "beanrow"],
-        [restart["baseline_s"], restart["candidate_s"]],
-        0.6,
-        color=[BEANSTALKD_COLOR, BEANROW_COLOR],
-    )
-    axes.bar_label(bars, fmt="%.2f", padding=2)
-    axes.set_ylabel("seconds to the first reply")
-    axes.set_title(f"restart, {restart['jobs'] / 1e6:g} million jobs")
-
-
-def _draw_churn(axes: Any, result: dict[str, Any]) -> None:
-    both = result["churn"]
-    for side, label, color in (
-        ("baseline", "beanstalkd", BEANSTALKD_COLOR),
-        ("candidate", "beanrow", BEANROW_COLOR),
-    ):
-        samples = both[side]["samples"]
-        axes.plot(
-            [one["deletes"] / 1e6 for one in samples],
-            [one["bytes"] / 1e6 for one in samples],
-            color=color,
-            label=label,
-            linewidth=1,
-        )
-    axes.axhline(
-        both["candidate"]["bound_bytes"] / 1e6, color=BOUND_COLOR, linestyle="--", label="the bound"
-    )
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("million jobs come and gone")
-    axes.set_ylabel("MB on disk")
-    axes.set_title("one job buried for ever")
-    axes.legend(frameon=False)
+    Raises ValueError when the page has another number of places for tables.
+    """
+    before, *places = page.split(BEGIN)
+    written = [before]
+    for table, place in zip(tables, places, strict=True):
+        _, end, after = place.partition(END)
+        if not end:
+            raise ValueError(f"a place for a table has no end, {END.strip()!r}")
+        written.append(f"{BEGIN}\n{table}\n{END}{after}")
+    return "".join(written)
 
 
 if __name__ == "__main__":
