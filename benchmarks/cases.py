@@ -17,6 +17,13 @@ class Case:
     `window` commands of each connection are in flight at any time. `tubes` other tubes exist
     meanwhile, each with a job delayed by a day, the first `PAUSED_TUBES` of them paused. `policy`
     is how the servers sync their journal, as they spell it; None: they have no journal.
+
+    `body_bytes` is the size of each body; None: that which the run has for all its cases. Of the
+    connections only `active` have work at a time, and all have their turn; None: all have.
+
+    With a `rate`, in commands a second, commands are due at evenly spaced moments, and latency
+    counts from these; None: a command is sent when a reply has come. A `peak_part` asks for a rate
+    that has to be measured first: this part of the highest that the baseline reaches.
     """
 
     name: str
@@ -25,6 +32,10 @@ class Case:
     window: int = 1
     tubes: int = 0
     policy: str | None = None
+    body_bytes: int | None = None
+    active: int | None = None
+    rate: float | None = None
+    peak_part: float | None = None
 
     @property
     def commands_per_unit(self) -> int:
@@ -33,8 +44,13 @@ class Case:
 
     @property
     def in_flight(self) -> int:
-        """The commands of all connections that wait for their reply at any time."""
-        return self.connections * self.window
+        """The commands of all connections that can wait for their reply at any time."""
+        return min(self.connections, self.active or self.connections) * self.window
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether commands are due at moments, so that the server does not set the rate."""
+        return self.rate is not None or self.peak_part is not None
 
     @property
     def meaning(self) -> str:
@@ -42,22 +58,38 @@ class Case:
         verbs = "put" if self.verbs == "put" else "put/reserve/delete"
         connections = "1 connection" if self.connections == 1 else f"{self.connections} connections"
         in_flight = "one" if self.window == 1 else str(self.window)
+        active = f", {self.active} of them active" if self.active else ""
         beside = f", beside {self.tubes:,} tubes of delayed jobs" if self.tubes else ""
+        body = f", bodies of {self.body_bytes:,} bytes" if self.body_bytes is not None else ""
         journal = f", journal with {self.policy}" if self.policy else ""
-        return f"{verbs} on {connections}, {in_flight} in flight each{beside}{journal}"
+        pace = f", {self.rate:,.0f} commands/s" if self.rate is not None else ""
+        if self.peak_part is not None:
+            pace = f", at {self.peak_part:.0%} of the baseline's highest rate"
+        return (
+            f"{verbs} on {connections}{active}, {in_flight} in flight each"
+            f"{beside}{body}{journal}{pace}"
+        )
 
+
+#: What every server takes without being asked: 64 KiB less one byte.
+LARGE_BODY_BYTES = 65_535
 
 CASES = (
     Case("put-1", "put", connections=1),
     Case("put-50", "put", connections=50),
     Case("put-500", "put", connections=500),
+    Case("put-5000", "put", connections=5_000, active=50),
     Case("cycle-1", "cycle", connections=1),
     Case("cycle-50", "cycle", connections=50),
     Case("cycle-500", "cycle", connections=500),
+    Case("cycle-5000", "cycle", connections=5_000, active=50),
     Case("put-pipelined", "put", connections=10, window=100),
     Case("cycle-pipelined", "cycle", connections=10, window=100),
+    Case("put-64k", "put", connections=8, body_bytes=LARGE_BODY_BYTES),
+    Case("cycle-64k", "cycle", connections=8, body_bytes=LARGE_BODY_BYTES),
     Case("cycle-1k-tubes", "cycle", connections=50, tubes=1_000),
     Case("cycle-10k-tubes", "cycle", connections=50, tubes=10_000),
+    Case("latency-half", "cycle", connections=50, peak_part=0.5),
 )
 
 

@@ -1,32 +1,42 @@
 """One measured run of the load generator, which is a part of beanrow."""
 
-import json
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from beanrow.bench import program
 from beanrow.bench.errors import LoadError
+from beanrow.bench.load import LoadRun, Outcome, Plan, Target
 from benchmarks.cases import Case
 from benchmarks.cores import Cores, pin
 from benchmarks.errors import BenchmarkError
-from benchmarks.servers import Server
+from benchmarks.servers import CHECKOUT, HOST, Server
 
+#: That of this checkout, whichever build of beanrow is measured with it.
+SOURCE = CHECKOUT / "src" / "beanrow" / "bench" / "source"
 #: What is made for the length of a run: journals.
 BUILD_FOLDER = Path(__file__).with_name(".build")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run of the load told, and what the server's CPU clock said meanwhile."""
+    """What one run of the load told, and what the server's CPU clock said meanwhile.
+
+    Latencies count from the moment when a command was sent, or was due if the case has a rate.
+    `missed` and `late_p99_us` are those of `beanrow.bench.load.Outcome`: how much the server, and
+    how much the load generator, was behind such a rate.
+    """
 
     commands: int
     seconds: float
     p50_us: float
+    p90_us: float
     p99_us: float
+    p999_us: float
+    max_us: float
+    missed: int
+    late_p99_us: float
     load_cpu_s: float
     server_cpu_s: float
 
@@ -48,6 +58,11 @@ class Measurement:
         """The part of a core the load generator used, from 0 to 1."""
         return self.load_cpu_s / self.seconds
 
+    @property
+    def load_was_late(self) -> bool:
+        """Whether the latencies are the load generator's own, to a good part."""
+        return Outcome.is_late(self.late_p99_us, self.p99_us)
+
 
 def typical(measurements: Sequence[Measurement]) -> Measurement:
     """Take the median of each value over several measurements of the same work."""
@@ -55,7 +70,12 @@ def typical(measurements: Sequence[Measurement]) -> Measurement:
         commands=measurements[0].commands,
         seconds=median(one.seconds for one in measurements),
         p50_us=median(one.p50_us for one in measurements),
+        p90_us=median(one.p90_us for one in measurements),
         p99_us=median(one.p99_us for one in measurements),
+        p999_us=median(one.p999_us for one in measurements),
+        max_us=median(one.max_us for one in measurements),
+        missed=round(median(one.missed for one in measurements)),
+        late_p99_us=median(one.late_p99_us for one in measurements),
         load_cpu_s=median(one.load_cpu_s for one in measurements),
         server_cpu_s=median(one.server_cpu_s for one in measurements),
     )
@@ -64,18 +84,18 @@ def typical(measurements: Sequence[Measurement]) -> Measurement:
 def build_load() -> Path:
     """Make the load generator, or find it made; raises BenchmarkError when that is impossible."""
     try:
-        return program.build_load()
+        return program.build_load(source=SOURCE)
     except LoadError as error:
         raise BenchmarkError(str(error)) from error
 
 
 @dataclass(frozen=True)
 class Load:
-    """The compiled generator, the cores, and what every run has in common."""
+    """The compiled generator, the cores, and the size of bodies where a case does not say."""
 
     program: Path
     cores: Cores
-    body_bytes: int
+    body_bytes: int = 100
 
     def run(
         self,
@@ -91,53 +111,47 @@ class Load:
         Connecting, warming up and hanging up are not part of the measurement.
         Raises BenchmarkError when the server gives a wrong reply or falls silent.
         """
-        arguments = [
-            *("--port", server.port, "--case", case.verbs, "--connections", case.connections),
-            *("--window", case.window, "--body", self.body_bytes, "--warmup", warmup_units),
-            *(("--units", units) if units is not None else ()),
-            *(("--seconds", seconds) if seconds is not None else ()),
-        ]
-        # One command in flight keeps one of the two asleep at any time, and waking another core
-        # takes longer than the command itself; on a common core the servers' own part shows.
-        core = self.cores.load if case.in_flight > 1 else self.cores.server
-        with self._process([str(argument) for argument in arguments], core) as process:
-            assert process.stdin
-            self._line(process, "ready")
-            cpu_before_s = server.cpu_s()
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            result = json.loads(self._line(process, "{"))
-            cpu_after_s = server.cpu_s()
+        plan = Plan(
+            work=case.verbs,
+            connections=case.connections,
+            window=case.window,
+            body_bytes=self.body_bytes_of(case),
+            units=units,
+            seconds=seconds,
+            rate=case.rate,
+            active=case.active,
+            warmup_units=warmup_units,
+        )
+        try:
+            with LoadRun(self.program, Target(HOST, server.port, server.protocol), plan) as run:
+                pin(run.pid, self._core_for(case))
+                run.wait_until_ready()
+                cpu_before_s = server.cpu_s()
+                outcome = run.go()
+                cpu_after_s = server.cpu_s()
+        except LoadError as error:
+            raise BenchmarkError(str(error)) from error
         return Measurement(
-            commands=result["commands"],
-            seconds=result["seconds"],
-            p50_us=result["p50_us"],
-            p99_us=result["p99_us"],
-            load_cpu_s=result["cpu_seconds"],
+            commands=outcome.commands,
+            seconds=outcome.seconds,
+            p50_us=outcome.p50_us,
+            p90_us=outcome.p90_us,
+            p99_us=outcome.p99_us,
+            p999_us=outcome.p999_us,
+            max_us=outcome.max_us,
+            missed=outcome.missed,
+            late_p99_us=outcome.late_p99_us,
+            load_cpu_s=outcome.cpu_seconds,
             server_cpu_s=cpu_after_s - cpu_before_s,
         )
 
-    @contextmanager
-    def _process(self, arguments: list[str], core: int | None) -> Iterator[subprocess.Popen[str]]:
-        with subprocess.Popen(
-            [str(self.program), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                pin(process.pid, core)
-                yield process
-            except BaseException:
-                process.kill()
-                raise
+    def body_bytes_of(self, case: Case) -> int:
+        """The size of each body in this case."""
+        return self.body_bytes if case.body_bytes is None else case.body_bytes
 
-    @staticmethod
-    def _line(process: subprocess.Popen[str], beginning: str) -> str:
-        assert process.stdout
-        assert process.stderr
-        line = process.stdout.readline()
-        if not line.startswith(beginning):
-            raise BenchmarkError(process.stderr.read().strip() or "the load generator just ended")
-        return line
+    def _core_for(self, case: Case) -> int | None:
+        # One command in flight keeps one of the two asleep at any time, and waking another core
+        # takes longer than the command itself; on a common core the servers' own part shows. With
+        # a rate the generator does not sleep.
+        alone = case.in_flight == 1 and case.rate is None
+        return self.cores.server if alone else self.cores.load

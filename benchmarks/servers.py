@@ -1,6 +1,7 @@
 """The servers under measurement: how to start one, and how much CPU it has used."""
 
 import random
+import resource
 import shlex
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from beanrow.bench.load import Protocol
 from benchmarks.cores import pin
 from benchmarks.errors import BenchmarkError
 
@@ -23,6 +25,7 @@ REPLY_TIMEOUT_S = 60.0
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BEANSTALKD = CHECKOUT / ".peers" / "beanstalkd" / "usr" / "bin" / "beanstalkd"
+REDIS_FOLDER = CHECKOUT / ".peers" / "redis" / "usr"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Contender:
 
     name: str
     command: str
+    protocol: Protocol = "beanstalk"
 
     def arguments(self, port: int) -> list[str]:
         """The words to execute so that it listens on `port` of the loopback address."""
@@ -41,6 +45,17 @@ BEANROW_COMMAND = f"{shlex.quote(sys.executable)} -m beanrow serve -l {HOST} -p 
 BEANSTALKD_COMMAND = f"{shlex.quote(str(BEANSTALKD))} -l {HOST} -p {{port}}"
 
 
+def redis_contender() -> Contender:
+    """Redis as a peer, all in memory: that of `make peers`, with the libraries beside it."""
+    libraries = ":".join(map(str, (REDIS_FOLDER / "lib").glob("*-linux-gnu*")))
+    command = (
+        f"env LD_LIBRARY_PATH={shlex.quote(libraries)} "
+        f"{shlex.quote(str(REDIS_FOLDER / 'bin' / 'redis-server'))} "
+        f"--bind {HOST} --port {{port}} --save '' --appendonly no"
+    )
+    return Contender("Redis", command, "redis")
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that runs and answers."""
@@ -48,6 +63,7 @@ class Server:
     pid: int
     port: int
     version: str
+    protocol: Protocol = "beanstalk"
 
     def cpu_s(self) -> float:
         """Read the CPU seconds it has used in all its threads, user and system together.
@@ -75,6 +91,7 @@ def running(
     does not answer within `start_timeout_s`.
     """
     port = _free_port()
+    _make_room_for_descriptors()
     with tempfile.TemporaryFile() as log:
         try:
             process = subprocess.Popen(
@@ -84,13 +101,19 @@ def running(
                 stderr=log,
             )
         except OSError as error:
-            advice = "; run `make peers`" if str(BEANSTALKD) in contender.command else ""
+            advice = "; run `make peers`" if str(CHECKOUT / ".peers") in contender.command else ""
             raise BenchmarkError(f"cannot start {contender.name}: {error}{advice}") from error
         try:
             pin(process.pid, core)
             yield _wait_until_it_answers(contender, process, port, log, start_timeout_s)
         finally:
             _stop(process)
+
+
+def _make_room_for_descriptors() -> None:
+    """Let what is started here have as many connections as the system permits."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _free_port() -> int:
@@ -116,16 +139,16 @@ def _wait_until_it_answers(
     give_up_at_s = time.monotonic() + timeout_s
     while process.poll() is None and time.monotonic() < give_up_at_s:
         try:
-            facts = ask_stats(port, timeout_s)
+            pid, version = _ASK[contender.protocol](port, timeout_s)
         except ConnectionRefusedError:
             time.sleep(0.01)
             continue
         # The port could have been taken meanwhile by somebody else's server.
-        if facts.get("pid") != str(process.pid):
+        if pid != str(process.pid):
             raise BenchmarkError(
                 f"{contender.name}: the server on port {port} is not the process we started"
             )
-        return Server(process.pid, port, facts.get("version", "?").strip('"'))
+        return Server(process.pid, port, version, contender.protocol)
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
     raise BenchmarkError(f"{contender.name} did not start: {lines[-1] if lines else 'no reason'}")
@@ -142,6 +165,29 @@ def ask_stats(port: int, timeout_s: float = REPLY_TIMEOUT_S) -> dict[str, str]:
             document = replies.read(int(head[1])).decode()
     pairs = (line.partition(": ") for line in document.splitlines())
     return {key: value for key, _, value in pairs}
+
+
+def _ask_beanstalk(port: int, timeout_s: float) -> tuple[str | None, str]:
+    """Ask for the process id and the version."""
+    facts = ask_stats(port, timeout_s)
+    return facts.get("pid"), facts.get("version", "?").strip('"')
+
+
+def _ask_redis(port: int, timeout_s: float) -> tuple[str | None, str]:
+    """Likewise; its document has `key:value` lines, and a head with its length."""
+    with socket.create_connection((HOST, port), timeout_s) as connection:
+        connection.sendall(b"INFO server\r\n")
+        with connection.makefile("rb") as replies:
+            head = replies.readline()
+            if not head.startswith(b"$"):
+                raise BenchmarkError(f"the server on port {port} is not Redis: {head!r}")
+            document = replies.read(int(head[1:])).decode()
+    facts = dict(line.split(":", 1) for line in document.splitlines() if ":" in line)
+    return facts.get("process_id"), facts.get("redis_version", "?")
+
+
+#: How to ask a server for its process id, None if it does not tell, and its version.
+_ASK = {"beanstalk": _ask_beanstalk, "redis": _ask_redis}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,7 @@ def cache_folder() -> Path:
     return base / "beanrow"
 
 
-def build_load(folder: Path | None = None) -> Path:
+def build_load(folder: Path | None = None, source: Path = SOURCE) -> Path:
     """Compile the load generator, unless this very source is there compiled; returns its path.
 
     The program is kept in `folder`, or else in the user's cache. Raises LoadError when there is no
@@ -33,13 +33,13 @@ def build_load(folder: Path | None = None) -> Path:
     if sys.platform != "linux":
         raise LoadError(f"the load generator needs Linux, for its epoll; this is {sys.platform}")
     folder = cache_folder() if folder is None else folder
-    program = folder / f"load-{_fingerprint()}"
+    program = folder / f"load-{_fingerprint(source)}"
     if program.exists():
         return program
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as unfinished:
-            _compile(Path(unfinished, program.name)).rename(program)
+            _compile(source, Path(unfinished, program.name)).rename(program)
     except OSError as error:
         raise LoadError(
             f"the compiled load generator cannot be kept in {folder}: {error.strerror}; set "
@@ -48,17 +48,17 @@ def build_load(folder: Path | None = None) -> Path:
     return program
 
 
-def _fingerprint() -> str:
+def _fingerprint(source: Path) -> str:
     """Tell programs apart; a home may be shared by machines of several kinds."""
     digest = hashlib.sha256(" ".join((platform.machine(), *FLAGS)).encode())
-    for path in sorted(SOURCE.iterdir()):
+    for path in sorted(source.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _compile(program: Path) -> Path:
+def _compile(source: Path, program: Path) -> Path:
     compiler = shlex.split(os.environ.get("CC") or "cc")
-    sources = map(str, sorted(SOURCE.glob("*.c")))
+    sources = map(str, sorted(source.glob("*.c")))
     try:
         done = subprocess.run(
             [*compiler, *FLAGS, "-o", str(program), *sources],

@@ -16,7 +16,12 @@ def measurement(
         commands=1000,
         seconds=seconds,
         p50_us=10,
+        p90_us=15,
         p99_us=20,
+        p999_us=30,
+        max_us=40,
+        missed=0,
+        late_p99_us=0,
         load_cpu_s=load_cpu_s,
         server_cpu_s=server_cpu_s,
     )
@@ -79,8 +84,10 @@ def test_cases_are_selected_by_name_and_pattern() -> None:
         "put-1",
         "put-50",
         "put-500",
+        "put-5000",
         "cycle-1",
         "put-pipelined",
+        "put-64k",
     ]
     assert select("*") == CASES
     with pytest.raises(BenchmarkError, match="no case is called 'x'"):
