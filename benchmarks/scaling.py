@@ -17,7 +17,7 @@ from math import log10
 from statistics import median
 from typing import Any
 
-from benchmarks.cases import Case, select
+from benchmarks.cases import LARGE_BODY_BYTES, Case, select
 from benchmarks.command import (
     common_parser,
     comparison_of,
@@ -42,9 +42,6 @@ WAITING = Case("", "cycle", connections=8)
 
 #: The first load of a server is not counted, and lasts for this part of a turn.
 WARMUP_PART = 0.5
-
-#: Bodies up to here are taken by every server without being asked.
-USUAL_LIMIT_BYTES = 65_535
 
 DESCRIPTION = """\
 Measure how the cost of a command grows with jobs, tubes, connections and the size of bodies.
@@ -72,7 +69,6 @@ class Point:
     size: int
     case: Case
     jobs: int = 0
-    body_bytes: int | None = None
     is_for_both: bool = True
     is_long: bool = False
 
@@ -88,8 +84,8 @@ def _points() -> Iterator[Point]:
         yield _point("tubes", tubes, case, is_for_both=tubes <= 10_000)
     for connections in (1, 10, 100, 1_000, 5_000):
         yield _point("connections", connections, replace(WAITING, connections=connections))
-    for body_bytes in (10, 100, 1_000, 10_000, 65_536, 1_048_576):
-        yield _point("body", body_bytes, WAITING, body_bytes=body_bytes)
+    for body_bytes in (10, 100, 1_000, 10_000, 65_535, 1_048_576):
+        yield _point("body", body_bytes, replace(WAITING, body_bytes=body_bytes))
 
 
 def _point(axis: str, size: int, case: Case, **more: Any) -> Point:
@@ -137,7 +133,7 @@ def measure_all(
 
 def measure(comparison: Comparison, point: Point, say: Callable[[str], None]) -> PointResult:
     """Fill the servers for one point, and load them in turns."""
-    load, case = _load_for(comparison.load, point), point.case
+    load, case = comparison.load, point.case
     sides = (comparison.baseline, comparison.candidate)
     with ExitStack() as stack:
         servers: list[tuple[Server, list[Measurement]]] = []
@@ -156,14 +152,11 @@ def measure(comparison: Comparison, point: Point, say: Callable[[str], None]) ->
     return PointResult(point, baseline, servers[-1][1])
 
 
-def _load_for(load: Load, point: Point) -> Load:
-    return load if point.body_bytes is None else replace(load, body_bytes=point.body_bytes)
-
-
 @contextmanager
 def _filled(contender: Contender, load: Load, point: Point) -> Iterator[Server]:
     """Run a server that has what the point asks for."""
-    options = ("-z", str(point.body_bytes)) if (point.body_bytes or 0) > USUAL_LIMIT_BYTES else ()
+    body_bytes = load.body_bytes_of(point.case)
+    options = ("-z", str(body_bytes)) if body_bytes > LARGE_BODY_BYTES else ()
     with running(contender, load.cores.server, options) as server:
         prefill(server, point.case.tubes)
         if point.jobs:
@@ -174,11 +167,10 @@ def _filled(contender: Contender, load: Load, point: Point) -> Iterator[Server]:
 # --- what comes out ---------------------------------------------------------------------------
 
 
-def factor_per_tenfold(results: Sequence[PointResult]) -> float:
-    """How many times the cost becomes when there is ten times as much, on the way of a curve."""
-    first, last = results[0], results[-1]
-    tenfolds = log10(last.point.size / first.point.size)
-    return float((last.cost_us / first.cost_us) ** (1 / tenfolds))
+def factor_per_tenfold(first: tuple[int, float], last: tuple[int, float]) -> float:
+    """How many times the cost becomes at ten times the size, between two pairs of size and cost."""
+    tenfolds = log10(last[0] / first[0])
+    return float((last[1] / first[1]) ** (1 / tenfolds))
 
 
 def table(results: Sequence[PointResult], baseline: str, candidate: str) -> str:
@@ -191,7 +183,8 @@ def table(results: Sequence[PointResult], baseline: str, candidate: str) -> str:
             ratio = "" if one.rate_ratio is None else f"{one.rate_ratio:.2f}"
             lines.append(f"{one.point.case.name:<20}{cost:>16}{one.cost_us:>16.2f}{ratio:>12}")
         if len(curve) > 1:
-            factor = factor_per_tenfold(curve)
+            ends = [(one.point.size, one.cost_us) for one in (curve[0], curve[-1])]
+            factor = factor_per_tenfold(*ends)
             lines.append(f"{candidate}, ten times the {axis}: {factor:.2f} times the cost\n")
     return "\n".join([*lines, "µs: CPU time of the server per command, user and system"])
 

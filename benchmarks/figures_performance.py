@@ -1,0 +1,221 @@
+"""The figures of docs/performance.md: its tables, in the order of the page."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import groupby
+from typing import Any
+
+from benchmarks.bars import BARS, MOST_P99_RATIO
+from benchmarks.cases import Case
+from benchmarks.kept import disturbance, middle, typical
+from benchmarks.scaling import factor_per_tenfold
+
+Report = dict[str, Any]
+
+
+def tables(report: Report) -> list[str]:
+    """All figures of the page, as Markdown."""
+    return [
+        _machine(report),
+        _rates(report),
+        _slower(report),
+        _growth(report),
+        _latency(report),
+        _redis(report),
+    ]
+
+
+def _machine(report: Report) -> str:
+    machine, run, brief = report["machine"], report["run"], report["brief"]
+    redis = report["redis"]
+    peer = f"Redis {redis['run']['baseline']['version']}, " if "run" in redis else ""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}, {machine['python']}, "
+        f"{machine['compiler']}; {run['baseline']['name']} {run['baseline']['version']}, {peer}"
+        f"{run['candidate']['version']}; {run['rounds']} rounds of {run['seconds']:g} s for the "
+        f"cases without a journal, {brief['rounds']} of {brief['seconds']:g} s for all else; "
+        f"bodies of {run['body_bytes']} bytes where nothing else is said; {run['pinning']}. Made "
+        f"on {report['made_at'][:10]}.{disturbance(machine)}\n"
+    )
+
+
+def _table(titles: list[str], aligned: str, rows: list[list[str]]) -> str:
+    """`aligned` has a letter for each column: l, or r for numbers."""
+    marks = ["--:" if letter == "r" else "---" for letter in aligned]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [titles, marks, *rows])
+
+
+def meaning(case: dict[str, Any]) -> str:
+    """A kept case in words."""
+    known = {field.name for field in fields(Case)}
+    return Case(**{name: value for name, value in case.items() if name in known}).meaning
+
+
+# --- rates --------------------------------------------------------------------------------------
+
+
+def judged(report: Report) -> list[dict[str, Any]]:
+    """The cases of which a rate is asked, those with a journal last."""
+    return [case for case in report["cases"] + report["durable"]["cases"] if case["name"] in BARS]
+
+
+def spread(case: dict[str, Any]) -> tuple[float, float]:
+    """The lowest and the highest ratio of the rates in any round."""
+    ratios = [one["rate_ratio"] for one in case["rounds"]]
+    return min(ratios), max(ratios)
+
+
+def _rates(report: Report) -> str:
+    titles = ["case", "what", "beanstalkd, commands/s", "beanrow, commands/s", "ratio"]
+    titles += ["lowest to highest", "asked for", "that is"]
+    rows = []
+    for case in judged(report):
+        bar = BARS[case["name"]]
+        low, high = spread(case)
+        rows.append(
+            [
+                f"`{case['name']}`",
+                meaning(case),
+                f"{typical(case, 'baseline')[0]:,.0f}",
+                f"{typical(case, 'candidate')[0]:,.0f}",
+                f"{case['rate_ratio']:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{bar.least:g}" + (f", goal {bar.goal:g}" if bar.goal else ""),
+                bar.verdict(case["rate_ratio"]),
+            ]
+        )
+    return _table(titles, "llrrrrrl", rows)
+
+
+def _slower(report: Report) -> str:
+    """A list that is made, not written, so that nothing is left out of it."""
+    lines = list(_losses(report))
+    return "".join(f"- {line}\n" for line in lines) if lines else "In nothing that was measured.\n"
+
+
+def _losses(report: Report) -> Iterator[str]:
+    for case in report["cases"] + report["durable"]["cases"]:
+        if case["rate_ratio"] < 1 and not is_paced(case):
+            sure = "" if spread(case)[1] < 1 else ", but some rounds say otherwise"
+            yield f"`{case['name']}`: {case['rate_ratio']:.2f} times beanstalkd's rate{sure}"
+    for point in report["scaling"]:
+        if point["rate_ratio"] is not None and point["rate_ratio"] < 1:
+            yield (
+                f"the point `{point['case']['name']}` of the curves: {point['rate_ratio']:.2f} "
+                "times beanstalkd's rate"
+            )
+    for case in filter(is_paced, report["cases"]):
+        ratio = _p99_ratio(case)
+        if ratio > MOST_P99_RATIO:
+            yield f"`{case['name']}`: a p99 of {ratio:.2f} times beanstalkd's"
+    for case in report["redis"].get("cases", ()):
+        if case["rate_ratio"] < 1:
+            yield f"`{case['name']}`: {case['rate_ratio']:.2f} times the rate of Redis"
+
+
+# --- how the cost grows ---------------------------------------------------------------------------
+
+AXES = {
+    "jobs": "jobs in the tube",
+    "tubes": "other tubes, each with a delayed job",
+    "connections": "connections",
+    "body": "bytes of a body",
+}
+
+
+def curves(report: Report) -> dict[str, list[dict[str, Any]]]:
+    """The points of each curve."""
+    points = groupby(report["scaling"], key=lambda point: point["axis"])
+    return {axis: list(group) for axis, group in points}
+
+
+def cost_us(point: dict[str, Any], side: str) -> float | None:
+    """The server's CPU time for a command; None where it was not measured."""
+    return middle(point[side], "server_us_per_command") if point[side] else None
+
+
+def _growth(report: Report) -> str:
+    rows = []
+    for axis, points in curves(report).items():
+        for point in points:
+            theirs, ratio = cost_us(point, "baseline"), point["rate_ratio"]
+            rows.append(
+                [
+                    AXES[axis],
+                    f"{point['size']:,}",
+                    "" if theirs is None else f"{theirs:.2f}",
+                    f"{cost_us(point, 'candidate'):.2f}",
+                    "" if ratio is None else f"{ratio:.2f}",
+                ]
+            )
+    titles = ["what there is more of", "", "beanstalkd, CPU µs", "beanrow, CPU µs", "rate ratio"]
+    return _table(titles, "lrrrr", rows) + "\n" + _steepness(report)
+
+
+def _steepness(report: Report) -> str:
+    factors = []
+    for axis, points in curves(report).items():
+        ends = [(point["size"], cost_us(point, "candidate") or 0.0) for point in points]
+        factors.append(f"{AXES[axis]} {factor_per_tenfold(ends[0], ends[-1]):.2f}")
+    return f"Ten times as many cost beanrow so many times as much: {'; '.join(factors)}.\n"
+
+
+# --- latency ------------------------------------------------------------------------------------
+
+PERCENTILES = {"p50_us": "p50", "p90_us": "p90", "p99_us": "p99", "p999_us": "p99.9"}
+
+
+def is_paced(case: dict[str, Any]) -> bool:
+    """Whether the rate was given, so that the latency is what tells."""
+    return case["rate"] is not None or case["peak_part"] is not None
+
+
+def latencies_us(case: dict[str, Any], side: str) -> list[float]:
+    """The typical percentiles."""
+    rounds = [one[side] for one in case["rounds"]]
+    return [middle(rounds, name) for name in PERCENTILES]
+
+
+def _p99_ratio(case: dict[str, Any]) -> float:
+    place = list(PERCENTILES).index("p99_us")
+    return latencies_us(case, "candidate")[place] / latencies_us(case, "baseline")[place]
+
+
+def _latency(report: Report) -> str:
+    rows, verdicts = [], []
+    for case in filter(is_paced, report["cases"]):
+        for side, name in (("baseline", "beanstalkd"), ("candidate", "beanrow")):
+            percentiles = [f"{one:,.0f}" for one in latencies_us(case, side)]
+            rows.append([f"`{case['name']}`", name, f"{typical(case, side)[0]:,.0f}", *percentiles])
+        ratio = _p99_ratio(case)
+        kept = "kept" if ratio <= MOST_P99_RATIO else "**missed**"
+        verdicts.append(
+            f"The p99 of `{case['name']}` is {ratio:.2f} times beanstalkd's; at most "
+            f"{MOST_P99_RATIO:g} is asked for: {kept}.\n"
+        )
+    titles = ["case", "server", "commands/s", *(f"{name}, µs" for name in PERCENTILES.values())]
+    return _table(titles, "llrrrrr", rows) + "\n" + "".join(verdicts)
+
+
+# --- Redis --------------------------------------------------------------------------------------
+
+
+def _redis(report: Report) -> str:
+    if "missing" in report["redis"]:
+        return f"Redis was not measured: {report['redis']['missing']}\n"
+    titles = ["case", "Redis, commands/s", "beanrow, commands/s", "ratio", "Redis, CPU µs"]
+    titles += ["beanrow, CPU µs"]
+    rows = []
+    for case in report["redis"]["cases"]:
+        theirs, ours = typical(case, "baseline"), typical(case, "candidate")
+        rows.append(
+            [
+                f"`{case['name']}`",
+                f"{theirs[0]:,.0f}",
+                f"{ours[0]:,.0f}",
+                f"{case['rate_ratio']:.2f}",
+                f"{theirs[1]:.1f}",
+                f"{ours[1]:.1f}",
+            ]
+        )
+    return _table(titles, "lrrrrr", rows)

@@ -1,0 +1,187 @@
+"""The whole report of docs/performance.md in one command: `python -m benchmarks.performance`.
+
+It runs what the other commands of this package measure, one part after the other, and keeps every
+number of every round in one file.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import figures, scaling
+from benchmarks.cases import CASES, DURABILITY_CASES, Case, select
+from benchmarks.command import (
+    common_parser,
+    compare_all,
+    comparison_of,
+    describe_run,
+    ending_well,
+    heading,
+)
+from benchmarks.compare import Comparison
+from benchmarks.errors import BenchmarkError
+from benchmarks.journals import Journals
+from benchmarks.kept import RESULTS
+from benchmarks.load import BUILD_FOLDER
+from benchmarks.machine import describe_machine
+from benchmarks.progress import Progress
+from benchmarks.redis_peer import CASES as REDIS_CASES
+from benchmarks.redis_peer import why_missing
+from benchmarks.report import as_json, table, warnings
+from benchmarks.servers import redis_contender
+
+#: Rounds and seconds for all that is beside the cases, which needs less of both.
+BRIEF = (3, 0.5)
+QUICK_BRIEF = (2, 0.25)
+
+DURABLE_CASES = select("put-50-f0,put-1-f0", DURABILITY_CASES)
+
+#: Points that take long to be filled are not for a quick look.
+MOST_QUICK_JOBS = 100_000
+MOST_QUICK_TUBES = 1_000
+
+DESCRIPTION = """\
+Make the whole performance report: all cases beside beanstalkd, how costs grow, memory, durable
+puts, and Redis as a queue. It takes about ten minutes, with --quick less than two.
+"""
+
+EXAMPLES = """\
+examples:
+  python -m benchmarks.performance --quick
+  python -m benchmarks.performance --parts redis,durable
+  python -m benchmarks.performance --keep   and bring it into docs/performance.md
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a part has to know: `full` is for the cases, `brief` for all that is beside them."""
+
+    full: Comparison
+    brief: Comparison
+    options: argparse.Namespace
+
+
+def _cases(job: Job) -> Any:
+    return _compared(job.full, select(job.options.cases))
+
+
+def _durable(job: Job) -> Any:
+    return {"disk": job.brief.journals.describe(), "cases": _compared(job.brief, DURABLE_CASES)}
+
+
+def _redis(job: Job) -> Any:
+    """Redis is a peer for scale; without it the report is made all the same."""
+    missing = why_missing()
+    if missing is not None:
+        print(f"Redis is not measured: {missing}", file=sys.stderr)
+        return {"missing": missing}
+    comparison = replace(job.brief, baseline=redis_contender())
+    return {"run": describe_run(comparison), "cases": _compared(comparison, REDIS_CASES)}
+
+
+def _compared(comparison: Comparison, cases: Sequence[Case]) -> Any:
+    names = comparison.baseline.name, comparison.candidate.name
+    results = compare_all(comparison, cases)
+    print(table(results, *names))
+    for warning in warnings(results, *names):
+        print(f"warning: {warning}")
+    print(flush=True)
+    return as_json(results, {}, {})["cases"]
+
+
+def _scaling(job: Job) -> Any:
+    points = scaling.choose("*", long=job.options.long)
+    if job.options.quick:
+        points = [
+            point
+            for point in points
+            if point.jobs <= MOST_QUICK_JOBS and point.case.tubes <= MOST_QUICK_TUBES
+        ]
+    progress = Progress(len(points))
+    results = scaling.measure_all(job.brief, points, progress)
+    progress.close()
+    print(scaling.table(results, job.brief.baseline.name, job.brief.candidate.name), flush=True)
+    return scaling.as_json(results)
+
+
+PARTS: dict[str, Callable[[Job], Any]] = {
+    "cases": _cases,
+    "scaling": _scaling,
+    "durable": _durable,
+    "redis": _redis,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when everything was measured, 1 with one line on stderr otherwise."""
+    parser = common_parser("python -m benchmarks.performance", DESCRIPTION, EXAMPLES, CASES)
+    parser.add_argument(
+        "--parts",
+        default=",".join(PARTS),
+        metavar="NAMES",
+        help="only these of %(default)s",
+    )
+    parser.add_argument("--long", action="store_true", help="up to ten million jobs in a tube")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep it in benchmarks/results, and bring it into docs/performance.md",
+    )
+    return ending_well(_measure, parser.parse_args(arguments))
+
+
+def _measure(options: argparse.Namespace) -> None:
+    parts = _wanted(options)
+    target = _target(options)
+    comparison = comparison_of(options, Journals())
+    rounds, seconds = QUICK_BRIEF if options.quick else BRIEF
+    brief = replace(comparison, rounds=options.rounds or rounds, seconds=options.seconds or seconds)
+    report: dict[str, Any] = {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "run": describe_run(comparison),
+        "brief": {"rounds": brief.rounds, "seconds": brief.seconds},
+    }
+    print(heading(report["machine"], report["run"]), flush=True)
+    started_s = time.monotonic()
+    for number, name in enumerate(parts, 1):
+        print(f"part {number} of {len(parts)}: {name}", file=sys.stderr, flush=True)
+        report[name] = PARTS[name](Job(comparison, brief, options))
+    report["took_s"] = round(time.monotonic() - started_s)
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"every number of every round is in {target}")
+    if options.keep:
+        figures.main([])
+
+
+def _wanted(options: argparse.Namespace) -> list[str]:
+    parts = [name.strip() for name in options.parts.split(",")]
+    for name in parts:
+        if name not in PARTS:
+            raise BenchmarkError(f"no part is called {name!r}; there are {', '.join(PARTS)}")
+    return parts
+
+
+def _target(options: argparse.Namespace) -> Path:
+    """Where to write; what would fail after ten minutes should rather fail now."""
+    if not options.keep:
+        named: Path | None = options.json
+        return named or BUILD_FOLDER / "performance.json"
+    if _wanted(options) != list(PARTS) or options.cases != "*" or options.json:
+        raise BenchmarkError("--keep keeps the whole report: without --parts, --cases and --json")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise BenchmarkError("--keep draws the pictures: pip install 'beanrow[bench]' first")
+    return RESULTS / "performance.json"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
