@@ -6,7 +6,7 @@ between the two halves of one round.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.cases import Case
 from benchmarks.journals import Journals
@@ -18,7 +18,11 @@ CALIBRATION_PART = 0.25  # of the seconds of a run
 LEAST_CALIBRATION_S = 0.05
 WARMUP_PART = 0.1  # of the units of a run
 MOST_WARMUP_UNITS = 20_000
-MOST_UNITS = 1_000_000  # jobs pile up in a put case; this bounds the memory they take
+# Jobs pile up in a put case; these bound the memory they take.
+MOST_UNITS = 1_000_000
+MOST_BODY_BYTES = 512 * 1024 * 1024
+PEAK_PART = 0.5  # of the seconds of a run, for each attempt to find the highest rate
+PEAK_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,15 @@ class Round:
         """How much CPU the candidate uses where the baseline uses one second."""
         return self.candidate.server_us_per_command / self.baseline.server_us_per_command
 
+    @property
+    def p99_ratio(self) -> float:
+        """How long the slowest of a hundred commands takes where the baseline's takes a second."""
+        return self.candidate.p99_us / self.baseline.p99_us
+
 
 @dataclass(frozen=True)
 class CaseResult:
-    """All rounds of one case, each of the same number of units."""
+    """All rounds of one case, each of the same number of units, at its `rate` if it has one."""
 
     case: Case
     units: int
@@ -65,6 +74,10 @@ class CaseResult:
     def cpu_ratios(self) -> list[float]:
         return sorted(one.cpu_ratio for one in self.rounds)
 
+    @property
+    def p99_ratios(self) -> list[float]:
+        return sorted(one.p99_ratio for one in self.rounds)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -82,8 +95,10 @@ class Comparison:
 
         Raises BenchmarkError as soon as a server or the load fails.
         """
+        case = self._with_rate(case)
         units = self._calibrate(case)
-        say(f"{case.name}: {units * case.commands_per_unit:,} commands a run")
+        pace = f" at {case.rate:,.0f} a second" if case.rate is not None else ""
+        say(f"{case.name}: {units * case.commands_per_unit:,} commands a run{pace}")
         rounds = []
         for number in range(1, self.rounds + 1):
             one = Round(
@@ -92,24 +107,40 @@ class Comparison:
             )
             rounds.append(one)
             rates = f"{one.baseline.commands_per_s:,.0f} and {one.candidate.commands_per_s:,.0f}"
-            say(
-                f"{case.name}, round {number} of {self.rounds}: {rates} commands/s, "
-                f"ratio {one.rate_ratio:.2f}"
-            )
+            ratio = f"of p99 {one.p99_ratio:.2f}" if case.is_paced else f"{one.rate_ratio:.2f}"
+            say(f"{case.name}, round {number} of {self.rounds}: {rates} commands/s, ratio {ratio}")
         return CaseResult(case, units, rounds)
+
+    def _with_rate(self, case: Case) -> Case:
+        """Give a case its rate, if that is a part of the highest one of the baseline."""
+        if case.peak_part is None or case.rate is not None:
+            return case
+        seconds = max(LEAST_CALIBRATION_S, self.seconds * PEAK_PART)
+        peak = max(
+            self._run(
+                self.baseline,
+                replace(case, peak_part=None),
+                units=_most_units(case),
+                seconds=seconds,
+            ).commands_per_s
+            for _ in range(PEAK_ATTEMPTS)
+        )
+        return replace(case, rate=case.peak_part * peak)
 
     def _calibrate(self, case: Case) -> int:
         """Find how many units keep the slower server busy for as long as a run shall last.
 
         A fixed number, not a fixed time: so both hold equally many jobs at every stage.
         """
-        seconds = max(LEAST_CALIBRATION_S, self.seconds * CALIBRATION_PART)
-        slower = min(
-            self._run(contender, case, seconds=seconds).commands_per_s
-            for contender in (self.baseline, self.candidate)
-        )
-        units = int(slower * self.seconds / case.commands_per_unit)
-        return max(case.in_flight, min(units, MOST_UNITS))
+        rate = case.rate
+        if rate is None:
+            seconds = max(LEAST_CALIBRATION_S, self.seconds * CALIBRATION_PART)
+            rate = min(
+                self._run(contender, case, units=_most_units(case), seconds=seconds).commands_per_s
+                for contender in (self.baseline, self.candidate)
+            )
+        units = int(rate * self.seconds / case.commands_per_unit)
+        return max(case.in_flight, min(units, _most_units(case)))
 
     def _measure(self, contender: Contender, case: Case, units: int) -> Measurement:
         warmup_units = min(int(units * WARMUP_PART), MOST_WARMUP_UNITS)
@@ -132,3 +163,9 @@ class Comparison:
             return self.load.run(
                 server, case, units=units, seconds=seconds, warmup_units=warmup_units
             )
+
+
+def _most_units(case: Case) -> int:
+    if case.verbs == "cycle" or not case.body_bytes:
+        return MOST_UNITS
+    return min(MOST_UNITS, MOST_BODY_BYTES // case.body_bytes)

@@ -13,8 +13,8 @@ from beanrow.bench.errors import LoadError
 Work = Literal["put", "cycle", "drain"]
 Protocol = Literal["beanstalk", "redis"]
 
-#: The generator has been late if this part of its own delay at p99 would be seen in the latency.
-LATE_PART: Final = 0.5
+#: The generator was late if its own delays make up this part of the latencies, both at p99.
+LATE_PART: Final = 1 / 3
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What is derived from measurements, and when a result is doubted."""
 
+import dataclasses
+
 import pytest
 
 from benchmarks.cases import CASES, Case, select
@@ -92,3 +94,26 @@ def test_cases_are_selected_by_name_and_pattern() -> None:
     assert select("*") == CASES
     with pytest.raises(BenchmarkError, match="no case is called 'x'"):
         select("put-1,x")
+
+
+PACED = Case("paced", "cycle", connections=50, rate=1000.0, peak_part=0.5)
+
+
+def test_at_a_given_rate_the_latencies_are_compared() -> None:
+    slow = dataclasses.replace(measurement(), p99_us=60)
+    text = table([result(PACED, (measurement(), slow))], "old", "new")
+    row = text.splitlines()[3].split("  ")
+    assert row[-1] == "3.00 (3.00 to 3.00)"
+    assert text.count("3.00 (3.00 to 3.00)") == 1
+    (case,) = as_json([result(PACED, (measurement(), slow))], {}, {})["cases"]
+    assert (case["p99_ratio"], case["rate"]) == (3, 1000)
+
+
+def test_at_a_given_rate_a_late_generator_and_a_slow_server_are_pointed_out() -> None:
+    spinning = measurement(server_cpu_s=0.4, load_cpu_s=1.0)
+    assert warnings([result(PACED, (spinning, spinning))], "old", "new") == []
+    late, slow = dataclasses.replace(spinning, late_p99_us=15), measurement(1.1)
+    first, second = warnings([result(PACED, (late, slow))], "old", "new")
+    assert first.startswith("the load generator did not send when it should")
+    assert first.endswith(": paced of old (15 µs at p99)")
+    assert second.endswith("that it was given: paced of new (909/s)")

@@ -10,7 +10,7 @@
  * the server does. One whose moment comes while its connection still waits for a reply goes out
  * late, and its latency counts from its moment all the same: a server that stops for a second has
  * kept everybody waiting who would have come meanwhile, not just those who were there. When the time
- * is over, what has begun is brought to its end without waiting for moments. */
+ * is over, what has begun is brought to its end without waiting for moments, and is not timed. */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -146,7 +146,8 @@ static size_t take_reply(struct connection *c, const char *text, size_t bytes, u
     size_t reply_bytes = protocol->read_reply(flight.verb, text, bytes, &id);
     if (reply_bytes == 0) return 0;
 
-    histogram_add(&outcome.latencies, now - flight.since_ns);
+    bool is_remainder = is_open_loop() && flight.since_ns >= phase.deadline_ns;
+    if (!is_remainder) histogram_add(&outcome.latencies, now - flight.since_ns);
     phase.answered++;
     phase.answered_ns = now;
     c->first_flight = (c->first_flight + 1) % options.window;
