@@ -9,8 +9,7 @@ a sign, in any number of spaces; a tube name is taken as it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
+from abc import ABC, abstractmethod
 from typing import Final
 
 from beanrow.protocol.limits import MAX_U32, MAX_U64, TUBE_NAME, TUBE_NAME_BYTES
@@ -100,7 +99,6 @@ def refused(error: bytes, counts_as: int = UNCOUNTED) -> Command:
 
 
 # --- the forms of what follows a word ---------------------------------------------------------
-# Each is given the verb's code and the rest of the line, and makes the command of it.
 
 _NUMBER = rb" *([0-9]+)"
 _TWO_NUMBERS: Final = re.compile(_NUMBER + b" " + _NUMBER)
@@ -110,16 +108,112 @@ _NAME_AND_NUMBER: Final = re.compile(b" *(%b+) " % TUBE_NAME_BYTES + _NUMBER)
 _LAX_NUMBER: Final = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 
 
-def _nothing(verb: int, text: bytes) -> Command:
-    return refused(BAD_FORMAT) if text else Command(verb)
+class Verb(ABC):
+    """One row of the table: a word and its code; a subclass knows the form of what follows."""
+
+    __slots__ = ("code", "word")
+
+    def __init__(self, word: bytes, code: int) -> None:
+        self.word = word
+        self.code = code
+
+    @abstractmethod
+    def read(self, text: bytes) -> Command:
+        """Make the command of the rest of a line."""
 
 
-def _anything(verb: int, text: bytes) -> Command:
-    return Command(verb)
+class _Alone(Verb):
+    """Nothing follows."""
+
+    def read(self, text: bytes) -> Command:
+        return refused(BAD_FORMAT) if text else Command(self.code)
+
+
+class _Anything(Verb):
+    """Whatever follows does not matter."""
+
+    def read(self, text: bytes) -> Command:
+        return Command(self.code)
+
+
+class _Id(Verb):
+    """The id of a job."""
+
+    def read(self, text: bytes) -> Command:
+        return _one_number(self.code, text, MAX_U64)
+
+
+class _Seconds(Verb):
+    def read(self, text: bytes) -> Command:
+        return _one_number(self.code, text, MAX_U32)
+
+
+class _IdPri(Verb):
+    def read(self, text: bytes) -> Command:
+        match = _TWO_NUMBERS.fullmatch(text)
+        if match is not None:
+            job_id, pri = int(match[1]), int(match[2])
+            if job_id <= MAX_U64 and pri <= MAX_U32:
+                return Command(self.code, job_id, pri)
+        return refused(BAD_FORMAT)
+
+
+class _IdPriDelay(Verb):
+    def read(self, text: bytes) -> Command:
+        match = _THREE_NUMBERS.fullmatch(text)
+        if match is not None:
+            job_id, pri, delay_s = int(match[1]), int(match[2]), int(match[3])
+            if job_id <= MAX_U64 and pri <= MAX_U32 and delay_s <= MAX_U32:
+                return Command(self.code, job_id, pri, delay_s)
+        return refused(BAD_FORMAT)
+
+
+class _Bound(Verb):
+    """The bound of a kick is read as C's strtoul does and cut to 32 bits: beanstalkd takes
+    a sign, any white space before it, and does not look at what comes after it."""
+
+    def read(self, text: bytes) -> Command:
+        match = _LAX_NUMBER.match(text)
+        if match is not None:
+            number = int(match[1])
+            if abs(number) <= MAX_U64:
+                return Command(self.code, number & MAX_U32)
+        return refused(BAD_FORMAT)
+
+
+class _Tube(Verb):
+    def read(self, text: bytes) -> Command:
+        if TUBE_NAME.fullmatch(text):
+            return Command(self.code, tube=text)
+        return refused(BAD_FORMAT)
+
+
+class _TubeSeconds(Verb):
+    def read(self, text: bytes) -> Command:
+        match = _NAME_AND_NUMBER.fullmatch(text)
+        if match is None or int(match[2]) > MAX_U32:
+            return refused(BAD_FORMAT)
+        if not TUBE_NAME.fullmatch(match[1]):
+            return refused(BAD_FORMAT, counts_as=self.code)
+        return Command(self.code, int(match[2]), tube=match[1])
+
+
+class _Put(Verb):
+    """JOB_TOO_BIG comes before the BAD_FORMAT of text behind the numbers, because then the body
+    has to be skipped. The parser decides, which knows the limit."""
+
+    def read(self, text: bytes) -> Command:
+        numbers = _put_numbers.get(text)
+        if numbers is None:
+            numbers = _read_put_numbers(text)
+            if numbers is None:
+                return refused(BAD_FORMAT)
+        pri, delay_s, ttr_s, size, rest = numbers
+        return Command(self.code, size, pri, delay_s, ttr_s, b"", BAD_FORMAT if rest else b"")
 
 
 def _one_number(verb: int, text: bytes, largest: int) -> Command:
-    digits = text.lstrip(b" ")
+    digits = text if text.isdigit() else text.lstrip(b" ")
     if digits.isdigit():
         number = int(digits)
         if number <= largest:
@@ -127,72 +221,13 @@ def _one_number(verb: int, text: bytes, largest: int) -> Command:
     return refused(BAD_FORMAT)
 
 
-def _id(verb: int, text: bytes) -> Command:
-    return _one_number(verb, text, MAX_U64)
+#: Producers repeat themselves: same priority, delay and ttr, and bodies of much the same size. To
+#: read the four numbers is the dearest part of a put; a line that has come before is known.
+_put_numbers: dict[bytes, tuple[int, int, int, int, bytes]] = {}
+_MAX_PUT_NUMBERS: Final = 1024
 
 
-def _seconds(verb: int, text: bytes) -> Command:
-    return _one_number(verb, text, MAX_U32)
-
-
-def _id_pri(verb: int, text: bytes) -> Command:
-    match = _TWO_NUMBERS.fullmatch(text)
-    if match is not None:
-        job_id, pri = int(match[1]), int(match[2])
-        if job_id <= MAX_U64 and pri <= MAX_U32:
-            return Command(verb, job_id, pri)
-    return refused(BAD_FORMAT)
-
-
-def _id_pri_delay(verb: int, text: bytes) -> Command:
-    match = _THREE_NUMBERS.fullmatch(text)
-    if match is not None:
-        job_id, pri, delay_s = int(match[1]), int(match[2]), int(match[3])
-        if job_id <= MAX_U64 and pri <= MAX_U32 and delay_s <= MAX_U32:
-            return Command(verb, job_id, pri, delay_s)
-    return refused(BAD_FORMAT)
-
-
-def _bound(verb: int, text: bytes) -> Command:
-    """The bound of a kick is read as C's strtoul does and cut to 32 bits: beanstalkd takes
-    a sign, any white space before it, and does not look at what comes after it."""
-    match = _LAX_NUMBER.match(text)
-    if match is not None:
-        number = int(match[1])
-        if abs(number) <= MAX_U64:
-            return Command(verb, number & MAX_U32)
-    return refused(BAD_FORMAT)
-
-
-def _tube(verb: int, text: bytes) -> Command:
-    if TUBE_NAME.fullmatch(text):
-        return Command(verb, tube=text)
-    return refused(BAD_FORMAT)
-
-
-def _tube_seconds(verb: int, text: bytes) -> Command:
-    match = _NAME_AND_NUMBER.fullmatch(text)
-    if match is None or int(match[2]) > MAX_U32:
-        return refused(BAD_FORMAT)
-    if not TUBE_NAME.fullmatch(match[1]):
-        return refused(BAD_FORMAT, counts_as=verb)
-    return Command(verb, int(match[2]), tube=match[1])
-
-
-def _put(verb: int, text: bytes) -> Command:
-    """JOB_TOO_BIG comes before the BAD_FORMAT of text behind the numbers, because then the body
-    has to be skipped. The parser decides, which knows the limit."""
-    numbers = _put_numbers(text)
-    if numbers is None:
-        return refused(BAD_FORMAT)
-    pri, delay_s, ttr_s, size, rest = numbers
-    return Command(verb, size, pri, delay_s, ttr_s, b"", BAD_FORMAT if rest else b"")
-
-
-# Producers repeat themselves: same priority, delay and ttr, and bodies of much the same size. To
-# read the four numbers is the dearest part of a put; a line that has come before is known.
-@lru_cache(maxsize=1024)
-def _put_numbers(text: bytes) -> tuple[int, int, int, int, bytes] | None:
+def _read_put_numbers(text: bytes) -> tuple[int, int, int, int, bytes] | None:
     match = _FOUR_NUMBERS.fullmatch(text)
     if match is None:
         return None
@@ -201,52 +236,44 @@ def _put_numbers(text: bytes) -> tuple[int, int, int, int, bytes] | None:
     # One comparison for all four: no bit of any of them lies beyond the 32.
     if (pri | delay_s | ttr_s | size) > MAX_U32:
         return None
-    return pri, delay_s, ttr_s, size, digits[4]
+    if len(_put_numbers) >= _MAX_PUT_NUMBERS:
+        _put_numbers.clear()
+    _put_numbers[text] = numbers = (pri, delay_s, ttr_s, size, digits[4])
+    return numbers
 
 
-class Verb:
-    """One row of the table: a word, its code, and the form of what follows it."""
-
-    __slots__ = ("code", "form", "word")
-
-    def __init__(self, word: bytes, code: int, form: Callable[[int, bytes], Command]) -> None:
-        self.word = word
-        self.code = code
-        self.form = form
-
-
-#: A word that begins another one stands after it, as the first that fits is taken.
-VERBS: Final = (
-    Verb(b"put ", PUT, _put),
-    Verb(b"peek ", PEEK, _id),
-    Verb(b"peek-ready", PEEK_READY, _nothing),
-    Verb(b"peek-delayed", PEEK_DELAYED, _nothing),
-    Verb(b"peek-buried", PEEK_BURIED, _nothing),
-    Verb(b"reserve-with-timeout ", RESERVE_WITH_TIMEOUT, _seconds),
-    Verb(b"reserve-job ", RESERVE_JOB, _id),
-    Verb(b"reserve", RESERVE, _nothing),
-    Verb(b"delete ", DELETE, _id),
-    Verb(b"release ", RELEASE, _id_pri_delay),
-    Verb(b"bury ", BURY, _id_pri),
-    Verb(b"kick ", KICK, _bound),
-    Verb(b"kick-job ", KICK_JOB, _id),
-    Verb(b"touch ", TOUCH, _id),
-    Verb(b"stats-job ", STATS_JOB, _id),
-    Verb(b"stats-tube ", STATS_TUBE, _tube),
-    Verb(b"stats", STATS, _nothing),
-    Verb(b"use ", USE, _tube),
-    Verb(b"watch ", WATCH, _tube),
-    Verb(b"ignore ", IGNORE, _tube),
-    Verb(b"list-tubes-watched", LIST_TUBES_WATCHED, _nothing),
-    Verb(b"list-tube-used", LIST_TUBE_USED, _nothing),
-    Verb(b"list-tubes", LIST_TUBES, _nothing),
-    Verb(b"quit", QUIT, _anything),
-    Verb(b"pause-tube", PAUSE_TUBE, _tube_seconds),
+#: The words in the order in which a line is compared with them: those that a queue lives on come
+#: first, and a word that begins another one comes after it.
+VERBS: Final[tuple[Verb, ...]] = (
+    _Put(b"put ", PUT),
+    _Id(b"delete ", DELETE),
+    _Seconds(b"reserve-with-timeout ", RESERVE_WITH_TIMEOUT),
+    _Id(b"reserve-job ", RESERVE_JOB),
+    _Alone(b"reserve", RESERVE),
+    _IdPriDelay(b"release ", RELEASE),
+    _Id(b"touch ", TOUCH),
+    _IdPri(b"bury ", BURY),
+    _Tube(b"use ", USE),
+    _Tube(b"watch ", WATCH),
+    _Tube(b"ignore ", IGNORE),
+    _Id(b"peek ", PEEK),
+    _Alone(b"peek-ready", PEEK_READY),
+    _Alone(b"peek-delayed", PEEK_DELAYED),
+    _Alone(b"peek-buried", PEEK_BURIED),
+    _Bound(b"kick ", KICK),
+    _Id(b"kick-job ", KICK_JOB),
+    _Id(b"stats-job ", STATS_JOB),
+    _Tube(b"stats-tube ", STATS_TUBE),
+    _Alone(b"stats", STATS),
+    _Alone(b"list-tubes-watched", LIST_TUBES_WATCHED),
+    _Alone(b"list-tube-used", LIST_TUBE_USED),
+    _Alone(b"list-tubes", LIST_TUBES),
+    _Anything(b"quit", QUIT),
+    _TubeSeconds(b"pause-tube", PAUSE_TUBE),
 )
 
 #: Lines that are a word alone: all of one kind are alike, so one command serves for all.
-_WORDS_ALONE: Final = {verb.word: Command(verb.code) for verb in VERBS if verb.form is _nothing}
-_WITH_ARGUMENTS: Final = {verb.word[:-1]: verb for verb in VERBS if verb.word.endswith(b" ")}
+_WORDS_ALONE: Final = {verb.word: verb.read(b"") for verb in VERBS if isinstance(verb, _Alone)}
 
 
 def read_line(line: bytes) -> Command:
@@ -256,14 +283,7 @@ def read_line(line: bytes) -> Command:
         return command
     if 0 in line:
         return refused(BAD_FORMAT)
-    word, space, text = line.partition(b" ")
-    verb = _WITH_ARGUMENTS.get(word)
-    return verb.form(verb.code, text) if verb is not None and space else _read_odd_line(line)
-
-
-def _read_odd_line(line: bytes) -> Command:
-    """Read a line whose first word is none of the table, though it may begin with one."""
     for verb in VERBS:
         if line.startswith(verb.word):
-            return verb.form(verb.code, line[len(verb.word) :])
+            return verb.read(line[len(verb.word) :])
     return refused(UNKNOWN_COMMAND)

@@ -51,7 +51,9 @@ class Connection:
     """
 
     __slots__ = (
+        "_receive",
         "_rest",
+        "_send",
         "at_end",
         "awaits_answer",
         "fd",
@@ -79,6 +81,9 @@ class Connection:
     ) -> None:
         self.socket = sock
         self.fd = sock.fileno()
+        # Both are called for nearly every command: to look them up anew would be felt.
+        self._receive = sock.recv
+        self._send = sock.send
         #: For people, in logs.
         self.name = name
         self.session = session
@@ -119,7 +124,7 @@ class Connection:
         Raises `OSError` when the connection broke.
         """
         try:
-            data = self.socket.recv(RECEIVE_BYTES)
+            data = self._receive(RECEIVE_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         if data:
@@ -173,10 +178,10 @@ class Connection:
         else:
             data = replies[0] if len(replies) == 1 else b"".join(replies)
         try:
-            sent = self.socket.send(data)
+            sent = self._send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         self.unsent_bytes -= sent
-        replies.clear()
+        self.replies = []
         if sent < len(data):
             self._rest = memoryview(data)[sent:]

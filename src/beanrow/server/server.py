@@ -24,13 +24,11 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from beanrow.engine.engine import Engine
 from beanrow.engine.replay import Replay
-from beanrow.engine.timers import NEVER_NS
 from beanrow.journal.base import Journal, NullJournal
 from beanrow.protocol import commands
 from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES, DEFAULT_SEGMENT_BYTES, NS_PER_S
@@ -47,8 +45,13 @@ log = logging.getLogger("beanrow.server")
 #: How many commands a client may execute before it is the turn of the next one.
 COMMANDS_PER_TURN: Final = 16
 
-#: No new turn begins when a tick has lasted so long.
+#: No new turn begins when a tick has lasted so long; every so many turns the clock is looked at.
 TICK_NS: Final = 5_000_000
+TURNS_PER_LOOK: Final = 8
+
+#: For a moment farther away than this, the wait is half of what is left, so that the clock need not
+#: be looked at before each one, however long the tick has lasted.
+FAR_NS: Final = 10 * NS_PER_S
 
 #: At the stop, the journal gets this long to confirm, and clients to take, their last replies.
 STOP_GRACE_NS: Final = 2 * NS_PER_S
@@ -81,7 +84,7 @@ class Server:
         self._acceptor = Acceptor(self._loop, listeners)
         self._connections: dict[int, Connection] = {}
         self._by_session: dict[int, Connection] = {}
-        self._turns: deque[Connection] = deque()
+        self._turns: list[Connection] = []
         self._flushing: list[Connection] = []
         self._stopping = False
 
@@ -120,7 +123,8 @@ class Server:
     def _replay(self) -> None:
         replay = Replay(self._engine)
         self._journal.replay(replay, self._loop.wake)
-        replay.finish(self._clock())
+        self._dispatcher.now_ns = self._clock()
+        replay.finish(self._dispatcher.now_ns)
 
     # --- the tick -----------------------------------------------------------------------
 
@@ -155,8 +159,12 @@ class Server:
         moment_ns = self._engine.next_tick_ns()
         if self._acceptor.retry_ns < moment_ns:
             moment_ns = self._acceptor.retry_ns
-        retry_ns = self._journal.retry_ns()
-        return retry_ns if moment_ns == NEVER_NS else min(moment_ns - self._clock(), retry_ns)
+        left_ns = moment_ns - self._dispatcher.now_ns
+        if left_ns > FAR_NS:
+            left_ns >>= 1
+        else:
+            left_ns = moment_ns - self._clock()
+        return min(left_ns, self._journal.retry_ns())
 
     def _commit(self) -> None:
         self._gate.commit()
@@ -190,8 +198,10 @@ class Server:
 
     def _take_turns(self, until_ns: int) -> None:
         turns = self._turns
-        while turns:
-            connection = turns.popleft()
+        taken = 0
+        while taken < len(turns):  # it grows: who has commands left goes to the end
+            connection = turns[taken]
+            taken += 1
             connection.has_turn = False
             if not connection.is_closed:
                 try:
@@ -200,8 +210,12 @@ class Server:
                     self._close(connection, str(error))
                 except MemoryError:
                     self._close_for_memory(connection)
-            if turns and self._clock() >= until_ns:
-                return
+            if taken % TURNS_PER_LOOK == 0 and self._clock() >= until_ns:
+                break
+        if taken < len(turns):
+            self._turns = turns[taken:]
+        elif taken:
+            self._turns = []
 
     def _take_turn(self, connection: Connection) -> None:
         """Read what a client has sent and execute its commands, as far as it may go on."""
