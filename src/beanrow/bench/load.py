@@ -116,14 +116,17 @@ class LoadRun:
     """
 
     def __init__(self, program: Path, target: Target, plan: Plan) -> None:
-        self._process = subprocess.Popen(
-            [str(program), *target.arguments(), *plan.arguments()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [str(program), *target.arguments(), *plan.arguments()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                process_group=0,
+            )
+        except OSError as error:
+            raise LoadError(f"cannot run {program}: {error.strerror}") from error
 
     @property
     def pid(self) -> int:

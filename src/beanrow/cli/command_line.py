@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from beanrow.build import VERSION_LINE
-from beanrow.cli import journal, kick, put, reserve, serve, stats, tubes
+from beanrow.cli import bench, journal, kick, put, reserve, serve, stats, tubes
 from beanrow.cli.common import Parser, misuse
 from beanrow.cli.ending import FAILED, MISUSED, run_to_end, tell
 from beanrow.errors import BeanrowError, InvalidArgument
@@ -21,6 +21,7 @@ Try it in a few terminals:
   beanrow tubes                          the maintainer: looks what there is
   beanrow kick                           the maintainer: makes a buried job ready again
   beanrow journal inspect DIRECTORY      the maintainer: looks at what is kept on disk
+  beanrow bench                          the maintainer: measures what the server can do
 """
 
 EPILOG: Final = """\
@@ -48,7 +49,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="beanrow", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=VERSION_LINE)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, put, reserve, tubes, stats, kick, journal):
+    for command in (serve, put, reserve, tubes, stats, kick, journal, bench):
         command_parser = command.add_parser(commands)
         command_parser.set_defaults(run=command.run, prog=command_parser.prog)
     return parser
