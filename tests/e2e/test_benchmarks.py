@@ -218,3 +218,20 @@ def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(BenchmarkError, match="no C compiler"):
         build_load()
+
+
+@pytest.mark.usefixtures("load")
+def test_the_command_offers_half_of_the_highest_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_peer("beanstalkd")
+    file = tmp_path / "result.json"
+    words = ["--cases", "latency-half", "--rounds", "1", "--seconds", "0.1", "--json", str(file)]
+    assert main(words) == 0
+    assert "p99 ratio" in capsys.readouterr().out
+    (case,) = json.loads(file.read_text())["cases"]
+    assert case["rate"] > 1000
+    (one,) = case["rounds"]
+    assert one["p99_ratio"] == one["candidate"]["p99_us"] / one["baseline"]["p99_us"]
+    for side in ("baseline", "candidate"):
+        assert one[side]["commands_per_s"] <= 1.2 * case["rate"]
