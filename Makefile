@@ -7,7 +7,7 @@ ARGS ?=
 PYTHONS ?= python3.11 python3.12 python3.13
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv peers check test bench durability wheel pythons clean
+.PHONY: help run venv peers check test bench durability performance wheel pythons clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 19
@@ -42,6 +42,10 @@ bench: venv peers  ## measure beanrow beside beanstalkd
 durability: venv peers  ## measure what the journal costs, beside beanstalkd with one
 	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
 	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks.durability $(ARGS)
+
+performance: venv peers  ## make the whole performance report, in about ten minutes
+	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
+	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks.performance $(ARGS)
 
 wheel: venv  ## make a source package and a wheel in dist, compiled where a C compiler is
 	$(VENV)/bin/python -m build

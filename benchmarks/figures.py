@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks import figures_durability
+from benchmarks import figures_durability, figures_performance, plots_performance
 from benchmarks.kept import read
 from benchmarks.servers import CHECKOUT
 
@@ -26,8 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rates, churn = read("durability"), read("churn")
     page = DOCS / "durability.md"
     page.write_text(with_tables(page.read_text(), [figures_durability.tables(rates, churn)]))
+    report = read("performance")
+    page = DOCS / "performance.md"
+    page.write_text(with_tables(page.read_text(), figures_performance.tables(report)))
     if not options.no_pictures:
         figures_durability.draw(rates, churn, DOCS / "durability.svg")
+        plots_performance.draw(report, DOCS)
     return 0
 
 

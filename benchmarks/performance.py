@@ -40,6 +40,7 @@ from benchmarks.servers import redis_contender
 #: Rounds and seconds for all that is beside the cases, which needs less of both.
 BRIEF = (3, 0.5)
 QUICK_BRIEF = (2, 0.25)
+QUICK_ROUNDS = 2
 
 DURABLE_CASES = select("put-50-f0,put-1-f0", DURABILITY_CASES)
 
@@ -69,12 +70,12 @@ class Job:
     options: argparse.Namespace
 
 
-def _cases(job: Job) -> Any:
+def _rates(job: Job) -> Any:
     return _compared(job.full, select(job.options.cases))
 
 
 def _durable(job: Job) -> Any:
-    return {"disk": job.brief.journals.describe(), "cases": _compared(job.brief, DURABLE_CASES)}
+    return {"disk": job.brief.journals.describe(), **_compared(job.brief, DURABLE_CASES)}
 
 
 def _redis(job: Job) -> Any:
@@ -84,21 +85,22 @@ def _redis(job: Job) -> Any:
         print(f"Redis is not measured: {missing}", file=sys.stderr)
         return {"missing": missing}
     comparison = replace(job.brief, baseline=redis_contender())
-    return {"run": describe_run(comparison), "cases": _compared(comparison, REDIS_CASES)}
+    return {"run": describe_run(comparison), **_compared(comparison, REDIS_CASES)}
 
 
-def _compared(comparison: Comparison, cases: Sequence[Case]) -> Any:
+def _compared(comparison: Comparison, cases: Sequence[Case]) -> dict[str, Any]:
     names = comparison.baseline.name, comparison.candidate.name
     results = compare_all(comparison, cases)
     print(table(results, *names))
-    for warning in warnings(results, *names):
-        print(f"warning: {warning}")
+    doubts = warnings(results, *names)
+    for doubt in doubts:
+        print(f"warning: {doubt}")
     print(flush=True)
-    return as_json(results, {}, {})["cases"]
+    return {"cases": as_json(results, {}, {})["cases"], "warnings": doubts}
 
 
 def _scaling(job: Job) -> Any:
-    points = scaling.choose("*", long=job.options.long)
+    points = scaling.choose(job.options.points, long=job.options.long)
     if job.options.quick:
         points = [
             point
@@ -113,7 +115,7 @@ def _scaling(job: Job) -> Any:
 
 
 PARTS: dict[str, Callable[[Job], Any]] = {
-    "cases": _cases,
+    "rates": _rates,
     "scaling": _scaling,
     "durable": _durable,
     "redis": _redis,
@@ -129,6 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAMES",
         help="only these of %(default)s",
     )
+    parser.add_argument(
+        "--points",
+        default="*",
+        metavar="NAMES",
+        help="likewise, of `python -m benchmarks.scaling --help`; default: all but the longest",
+    )
     parser.add_argument("--long", action="store_true", help="up to ten million jobs in a tube")
     parser.add_argument(
         "--keep",
@@ -142,6 +150,8 @@ def _measure(options: argparse.Namespace) -> None:
     parts = _wanted(options)
     target = _target(options)
     comparison = comparison_of(options, Journals())
+    if options.quick and options.rounds is None:
+        comparison = replace(comparison, rounds=QUICK_ROUNDS)
     rounds, seconds = QUICK_BRIEF if options.quick else BRIEF
     brief = replace(comparison, rounds=options.rounds or rounds, seconds=options.seconds or seconds)
     report: dict[str, Any] = {
@@ -176,8 +186,11 @@ def _target(options: argparse.Namespace) -> Path:
     if not options.keep:
         named: Path | None = options.json
         return named or BUILD_FOLDER / "performance.json"
-    if _wanted(options) != list(PARTS) or options.cases != "*" or options.json:
-        raise BenchmarkError("--keep keeps the whole report: without --parts, --cases and --json")
+    patterns = options.cases, options.points
+    if _wanted(options) != list(PARTS) or patterns != ("*", "*") or options.json:
+        raise BenchmarkError(
+            "--keep is for the whole report: leave out --parts, --cases, --points and --json"
+        )
     if importlib.util.find_spec("matplotlib") is None:
         raise BenchmarkError("--keep draws the pictures: pip install 'beanrow[bench]' first")
     return RESULTS / "performance.json"

@@ -10,9 +10,9 @@ from benchmarks.figures_performance import (
     Report,
     cost_us,
     curves,
-    is_paced,
     judged,
     latencies_us,
+    paced,
     spread,
 )
 from benchmarks.plots import BEANROW_COLOR, BEANSTALKD_COLOR, BOUND_COLOR, picture
@@ -72,14 +72,20 @@ def _draw_curve(axes: Any, axis: str, points: list[dict[str, Any]]) -> None:
         axes.plot(sizes, costs, marker="o", markersize=4, color=color, label=label)
     axes.set_xscale("log")
     if axis in LOGARITHMIC:
-        axes.set_yscale("log")
+        _scale_with_plain_numbers(axes)
     else:
         axes.set_ylim(bottom=0)
     axes.set_xlabel(AXES[axis])
 
 
+def _scale_with_plain_numbers(axes: Any) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:,g}")
+    axes.yaxis.set_minor_formatter("")
+
+
 def _draw_latency(axes: Any, report: Report) -> None:
-    case = next(filter(is_paced, report["cases"]))
+    case = paced(report)[0]
     for side, label, color in SIDES:
         axes.plot(
             list(PERCENTILES.values()),
@@ -89,7 +95,7 @@ def _draw_latency(axes: Any, report: Report) -> None:
             color=color,
             label=label,
         )
-    axes.set_yscale("log")
+    _scale_with_plain_numbers(axes)
     axes.set_ylabel("µs from when it was due to the reply")
     axes.set_title("at half of beanstalkd's highest rate")
     axes.legend(frameon=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import figures_durability
+from benchmarks import figures_durability, figures_performance
 from benchmarks.figures import BEGIN, DOCS, END, with_tables
 from benchmarks.kept import read
 
@@ -12,6 +12,11 @@ def test_the_page_of_durability_shows_the_results_that_are_kept() -> None:
     assert page.count(BEGIN) == page.count(END) == 1
     tables = [figures_durability.tables(read("durability"), read("churn"))]
     assert with_tables(page, tables) == page
+
+
+def test_the_page_of_performance_shows_the_results_that_are_kept() -> None:
+    page = (DOCS / "performance.md").read_text()
+    assert with_tables(page, figures_performance.tables(read("performance"))) == page
 
 
 def test_tables_take_the_place_of_older_ones() -> None:
