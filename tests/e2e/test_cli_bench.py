@@ -185,7 +185,7 @@ def test_what_cannot_be_removed_is_told(beanrow_server: RunningServer) -> None:
     address = f"{beanrow_server.host}:{beanrow_server.port}"
     assert left.startswith(f"beanrow bench: jobs may be left in the tube {tube} (cannot connect")
     assert left.endswith(
-        f"beanrow reserve -s {address} --tube {tube} --follow --timeout 0 --delete"
+        f"beanrow reserve -s {address} --tube {tube} --follow --timeout 0 --delete > /dev/null"
     )
     assert reason == "beanrow bench: the server closed a connection"
     assert process.returncode == 1

@@ -4,6 +4,7 @@ They are made for the interpreter of the tests, or for those that BEANROW_PYTHON
 (`make pythons`: every one that beanrow is for).
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -96,8 +97,9 @@ def use(commands: Path, folder: Path, build: str) -> None:
         env=ENVIRONMENT,
     ) as server:
 
-        def beanrow_command(*arguments: str) -> str:
-            return run(folder, commands / "beanrow", *arguments, BEANROW_SERVER=server.addresses[0])
+        def beanrow_command(*arguments: str, **variables: str) -> str:
+            variables["BEANROW_SERVER"] = server.addresses[0]
+            return run(folder, commands / "beanrow", *arguments, **variables)
 
         assert beanrow_command("put", "--tube", "mail", "hello") == "1\n"
         taken = beanrow_command("reserve", "--tube", "mail", "--timeout", "1", "--delete", "--raw")
@@ -105,6 +107,10 @@ def use(commands: Path, folder: Path, build: str) -> None:
         stats = beanrow_command("stats").split("\n")
         assert any(line.split() == ["total-jobs", "1"] for line in stats), stats
         assert any(line.split() == ["current-jobs-ready", "0"] for line in stats), stats
+        if shutil.which(os.environ.get("CC", "cc")) is not None:  # the source is in the package
+            cache = str(folder / "cache")
+            measured = beanrow_command("bench", "--seconds", "0.1", "--json", XDG_CACHE_HOME=cache)
+            assert json.loads(measured)["commands"] > 0
 
 
 @pytest.mark.parametrize("build", ["compiled", "interpreted"])

@@ -297,7 +297,8 @@ class Bench:
         server, tube = shlex.quote(self.args.server), self.plan.tube
         return (
             f"{self.args.prog}: jobs may be left in the tube {tube} ({why}); to remove them: "
-            f"beanrow reserve -s {server} --tube {tube} --follow --timeout 0 --delete"
+            f"beanrow reserve -s {server} --tube {tube} --follow --timeout 0 --delete "
+            "> /dev/null"
         )
 
 
