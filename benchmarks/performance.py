@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import figures, scaling
 from benchmarks.cases import CASES, DURABILITY_CASES, Case, select
 from benchmarks.command import (
+    FULL,
     common_parser,
     compare_all,
     comparison_of,
@@ -37,10 +38,9 @@ from benchmarks.redis_peer import why_missing
 from benchmarks.report import as_json, table, warnings
 from benchmarks.servers import redis_contender
 
-#: Rounds and seconds for all that is beside the cases, which needs less of both.
-BRIEF = (3, 0.5)
-QUICK_BRIEF = (2, 0.25)
-QUICK_ROUNDS = 2
+#: Rounds, and seconds of each, for the rates; and for all else, which needs less of both.
+EFFORT = (FULL, (3, 0.5))
+QUICK_EFFORT = ((2, 0.3), (2, 0.25))
 
 DURABLE_CASES = select("put-50-f0,put-1-f0", DURABILITY_CASES)
 
@@ -62,7 +62,7 @@ examples:
 
 
 @dataclass(frozen=True)
-class Job:
+class Plan:
     """What a part has to know: `full` is for the cases, `brief` for all that is beside them."""
 
     full: Comparison
@@ -70,22 +70,25 @@ class Job:
     options: argparse.Namespace
 
 
-def _rates(job: Job) -> Any:
-    return _compared(job.full, select(job.options.cases))
+def _rates(plan: Plan) -> Any:
+    return _compared(plan.full, select(plan.options.cases))
 
 
-def _durable(job: Job) -> Any:
-    return {"disk": job.brief.journals.describe(), **_compared(job.brief, DURABLE_CASES)}
+def _durable(plan: Plan) -> Any:
+    return {"disk": plan.brief.journals.describe(), **_compared(plan.brief, DURABLE_CASES)}
 
 
-def _redis(job: Job) -> Any:
+def _redis(plan: Plan) -> Any:
     """Redis is a peer for scale; without it the report is made all the same."""
-    missing = why_missing()
-    if missing is not None:
-        print(f"Redis is not measured: {missing}", file=sys.stderr)
-        return {"missing": missing}
-    comparison = replace(job.brief, baseline=redis_contender())
-    return {"run": describe_run(comparison), **_compared(comparison, REDIS_CASES)}
+    comparison = replace(plan.brief, baseline=redis_contender())
+    try:
+        if (reason := why_missing()) is not None:
+            raise BenchmarkError(reason)
+        run = describe_run(comparison)
+    except BenchmarkError as error:
+        print(f"Redis is not measured: {error}", file=sys.stderr)
+        return {"missing": str(error)}
+    return {"run": run, **_compared(comparison, REDIS_CASES)}
 
 
 def _compared(comparison: Comparison, cases: Sequence[Case]) -> dict[str, Any]:
@@ -99,22 +102,22 @@ def _compared(comparison: Comparison, cases: Sequence[Case]) -> dict[str, Any]:
     return {"cases": as_json(results, {}, {})["cases"], "warnings": doubts}
 
 
-def _scaling(job: Job) -> Any:
-    points = scaling.choose(job.options.points, long=job.options.long)
-    if job.options.quick:
+def _scaling(plan: Plan) -> Any:
+    points = scaling.choose(plan.options.points, long=plan.options.long)
+    if plan.options.quick:
         points = [
             point
             for point in points
             if point.jobs <= MOST_QUICK_JOBS and point.case.tubes <= MOST_QUICK_TUBES
         ]
     progress = Progress(len(points))
-    results = scaling.measure_all(job.brief, points, progress)
+    results = scaling.measure_all(plan.brief, points, progress)
     progress.close()
-    print(scaling.table(results, job.brief.baseline.name, job.brief.candidate.name), flush=True)
+    print(scaling.table(results, plan.brief.baseline.name, plan.brief.candidate.name), flush=True)
     return scaling.as_json(results)
 
 
-PARTS: dict[str, Callable[[Job], Any]] = {
+PARTS: dict[str, Callable[[Plan], Any]] = {
     "rates": _rates,
     "scaling": _scaling,
     "durable": _durable,
@@ -150,24 +153,23 @@ def _measure(options: argparse.Namespace) -> None:
     parts = _wanted(options)
     target = _target(options)
     comparison = comparison_of(options, Journals())
-    if options.quick and options.rounds is None:
-        comparison = replace(comparison, rounds=QUICK_ROUNDS)
-    rounds, seconds = QUICK_BRIEF if options.quick else BRIEF
-    brief = replace(comparison, rounds=options.rounds or rounds, seconds=options.seconds or seconds)
+    full, brief = (
+        replace(comparison, rounds=options.rounds or rounds, seconds=options.seconds or seconds)
+        for rounds, seconds in (QUICK_EFFORT if options.quick else EFFORT)
+    )
     report: dict[str, Any] = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
-        "run": describe_run(comparison),
+        "run": describe_run(full),
         "brief": {"rounds": brief.rounds, "seconds": brief.seconds},
     }
     print(heading(report["machine"], report["run"]), flush=True)
     started_s = time.monotonic()
     for number, name in enumerate(parts, 1):
         print(f"part {number} of {len(parts)}: {name}", file=sys.stderr, flush=True)
-        report[name] = PARTS[name](Job(comparison, brief, options))
-    report["took_s"] = round(time.monotonic() - started_s)
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(report, indent=1) + "\n")
+        report[name] = PARTS[name](Plan(full, brief, options))
+        report["took_s"] = round(time.monotonic() - started_s)
+        target.write_text(json.dumps(report, indent=1) + "\n")  # a later part may fail
     print(f"every number of every round is in {target}")
     if options.keep:
         figures.main([])
@@ -185,6 +187,7 @@ def _target(options: argparse.Namespace) -> Path:
     """Where to write; what would fail after ten minutes should rather fail now."""
     if not options.keep:
         named: Path | None = options.json
+        BUILD_FOLDER.mkdir(exist_ok=True)
         return named or BUILD_FOLDER / "performance.json"
     patterns = options.cases, options.points
     if _wanted(options) != list(PARTS) or patterns != ("*", "*") or options.json:
