@@ -20,6 +20,7 @@ COMPILED_MODULES: Final = [
     "engine.engine",
     "engine.heap",
     "engine.job",
+    "engine.jobs",
     "engine.places",
     "engine.replay",
     "engine.session",

@@ -197,7 +197,7 @@ def test_close_makes_everything_durable(keeper: Opener) -> None:
     queue.end()
     assert queue.journal.durable >= position
     again = Queue(keeper())
-    assert again.engine.jobs.keys() == {job.id for job in jobs}
+    assert set(again.engine.jobs) == {job.id for job in jobs}
     again.end()
 
 

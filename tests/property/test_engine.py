@@ -285,7 +285,7 @@ class Queue(RuleBasedStateMachine):
         self.model.answers.clear()
 
     def compare_jobs(self) -> None:
-        assert self.engine.jobs.keys() == self.model.jobs.keys()
+        assert set(self.engine.jobs) == self.model.jobs.keys()
         now_ns = self.model.now_ns
         for job_id, model_job in self.model.jobs.items():
             job = self.engine.jobs[job_id]

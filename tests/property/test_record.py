@@ -14,7 +14,7 @@ from beanrow.journal.segment import HEAD_BYTES, decode_head, encode_head
 
 u32 = st.integers(0, 2**32 - 1)
 u63 = st.integers(0, 2**63 - 1)
-ids = st.integers(1, 2**64 - 1)
+ids = st.integers(1, 2**63 - 1)
 seeds = u32
 names = st.binary(min_size=1, max_size=200)
 
@@ -34,8 +34,10 @@ def jobs(draw: st.DrawFn) -> Job:
     job.state = draw(st.sampled_from([READY, DELAYED, BURIED, RESERVED]))
     job.rank = draw(u63)
     job.tie = draw(u63)
-    job.reserves, job.timeouts, job.releases = draw(u32), draw(u32), draw(u32)
-    job.buries, job.kicks = draw(u32), draw(u32)
+    job.reserves = draw(u32)
+    detours = job.own_detours()
+    detours.timeouts, detours.releases = draw(u32), draw(u32)
+    detours.buries, detours.kicks = draw(u32), draw(u32)
     return job
 
 

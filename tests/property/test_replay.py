@@ -94,8 +94,9 @@ class JournalledQueue(Queue):
         self.record_changes()
         engine = self.replayed()
         now_ns = self.model.now_ns
-        assert engine.jobs.keys() == self.engine.jobs.keys()
-        for job_id, job in self.engine.jobs.items():
+        assert set(engine.jobs) == set(self.engine.jobs)
+        for job in self.engine.jobs.values():
+            job_id = job.id
             again = engine.jobs[job_id]
             assert SAME_AFTER_REPLAY(again) == self.recorded[job_id]
             assert NEVER_UNRECORDED(again) == NEVER_UNRECORDED(job)

@@ -19,6 +19,7 @@ from operator import attrgetter
 from typing import Final
 
 from beanrow.engine.job import GONE, RESERVED, TRANSITIONS, Job
+from beanrow.engine.jobs import Jobs
 from beanrow.engine.places import Places
 from beanrow.engine.session import NoJob, Session
 from beanrow.engine.tube import Tube, TubeSet
@@ -44,7 +45,7 @@ class Engine(Places):
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs: dict[int, Job] = {}
+        self.jobs = Jobs()
         self.tubes = TubeSet()
         self._last_job_id = 0
         self._last_tube_id = 0
@@ -137,7 +138,7 @@ class Engine(Places):
     def finish_put(self, job: Job, body: bytes, now_ns: int) -> None:
         """Insert a job from `begin_put`; its delay begins now."""
         job.body = body
-        self.jobs[job.id] = job
+        self.jobs.add(job)
         self.totals.total_jobs += 1
         job.tube.total_jobs += 1
         if job.delay_s:
@@ -161,7 +162,11 @@ class Engine(Places):
         for tube in session.watch.tubes:
             if tube.ready.nodes and not tube.paused:
                 job = tube.ready.nodes[0]
-                if first is None or (job.rank, job.id) < (first.rank, first.id):
+                if (
+                    first is None
+                    or job.rank < first.rank
+                    or (job.rank == first.rank and job.id < first.id)
+                ):
                     first = job
         if first is not None:
             self._leave_ready(first)
@@ -206,7 +211,7 @@ class Engine(Places):
         self._leave_reserved(job)
         job.pri = pri
         job.delay_s = delay_s
-        job.releases += 1
+        job.own_detours().releases += 1
         if delay_s:
             self._make_delayed(job, now_ns)
         else:
@@ -221,7 +226,7 @@ class Engine(Places):
             return False
         self._leave_reserved(job)
         job.pri = pri
-        job.buries += 1
+        job.own_detours().buries += 1
         self._make_buried(job)
         self.changes.jobs.append(job)
         return True
@@ -333,7 +338,7 @@ class Engine(Places):
             moved += 1
             job = reserved.nodes[0]
             self._leave_reserved(job)
-            job.timeouts += 1
+            job.own_detours().timeouts += 1
             self.totals.timeouts += 1
             self._make_ready(job, now_ns)
         self._arm_session(session)
@@ -371,14 +376,14 @@ class Engine(Places):
 
     def _kick(self, job: Job, now_ns: int) -> None:
         self._leave(job)
-        job.kicks += 1
+        job.own_detours().kicks += 1
         self._make_ready(job, now_ns)
         self.changes.jobs.append(job)
 
     def _remove(self, job: Job) -> None:
         self._leave(job)
         job.state = GONE
-        del self.jobs[job.id]
+        self.jobs.remove(job)
         self.changes.jobs.append(job)
         self.forget_unneeded(job.tube)
 

@@ -3,14 +3,20 @@
 Everything that the engine keeps in order stands in one of these: the ready jobs of a tube by
 priority, its delayed jobs by due time, the reserved jobs of a session by deadline, and the
 tubes and sessions that wait for a moment by that moment. A node is in one heap at a time, so
-it carries its own place, and taking it out of the middle needs no search.
+it carries its own place, and taking it out of the middle needs no search. There can be 2^31 - 1 of
+them, of which each has more than a hundred bytes.
 """
 
+from __future__ import annotations
+
 from typing import Final, Generic, TypeVar
+
+from beanrow.native import i32, i64, mypyc_attr
 
 OUTSIDE: Final = -1
 
 
+@mypyc_attr(acyclic=True)
 class HeapNode:
     """What a heap holds: ordered by ``rank``, and of equal rank by ``tie``.
 
@@ -21,9 +27,9 @@ class HeapNode:
     __slots__ = ("heap_index", "rank", "tie")
 
     def __init__(self) -> None:
-        self.rank = 0
-        self.tie = 0
-        self.heap_index = OUTSIDE
+        self.rank: i64 = 0
+        self.tie: i64 = 0
+        self.heap_index: i32 = OUTSIDE
 
 
 N = TypeVar("N", bound=HeapNode)
@@ -38,7 +44,7 @@ class Heap(Generic[N]):
         #: The nodes in heap order: the first is the smallest. For reading only.
         self.nodes: list[N] = []
 
-    def push(self, node: N, rank: int, tie: int) -> None:
+    def push(self, node: N, rank: i64, tie: i64) -> None:
         """Add a node that is in no heap."""
         assert node.heap_index == OUTSIDE, "a node is in one heap at a time"
         node.rank = rank
@@ -69,18 +75,18 @@ class Heap(Generic[N]):
             self._settle(last, index)
         node.heap_index = OUTSIDE
 
-    def move(self, node: N, rank: int) -> None:
+    def move(self, node: N, rank: i64) -> None:
         """Give a node of this heap another rank."""
         node.rank = rank
         self._settle(node, node.heap_index)
 
-    def _settle(self, node: N, index: int) -> None:
+    def _settle(self, node: N, index: i32) -> None:
         """Put a node into the gap at `index`, then wherever its rank takes it."""
         self._rise(node, index)
         if node.heap_index == index:
             self._sink(node, index)
 
-    def _rise(self, node: N, index: int) -> None:
+    def _rise(self, node: N, index: i32) -> None:
         nodes = self.nodes
         rank = node.rank
         while index > 0:
@@ -94,11 +100,11 @@ class Heap(Generic[N]):
         nodes[index] = node
         node.heap_index = index
 
-    def _sink(self, node: N, index: int) -> None:
+    def _sink(self, node: N, index: i32) -> None:
         # The node comes from the end of the heap and belongs near it: so the gap goes all the
         # way down without a look at the node, which then rises a step or two if it must.
         nodes = self.nodes
-        size = len(nodes)
+        size: i32 = len(nodes)
         below = 2 * index + 1
         while below < size:
             child = nodes[below]

@@ -89,7 +89,10 @@ class Places:
         self.totals.buried += 1
 
     def _leave_buried(self, job: Job) -> None:
-        del job.tube.buried[job.id]
+        buried = job.tube.buried
+        del buried[job.id]
+        if not buried:
+            buried.clear()  # or it would keep the room for all that it ever held
         self.totals.buried -= 1
 
     def _leave(self, job: Job) -> None:

@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from beanrow.engine.change import JobFacts, PauseFacts
 from beanrow.engine.engine import Engine
-from beanrow.engine.job import BURIED, DELAYED, GONE, Job
+from beanrow.engine.job import BURIED, DELAYED, GONE, NO_DETOURS, Job
 from beanrow.engine.tube import Tube
 from beanrow.protocol.limits import NS_PER_S
 
@@ -42,7 +42,7 @@ class Replay:
                 tube = self._tubes[facts.tube] = self._engine.restore_tube(facts.tube)
             job = Job(facts.id, tube, 0, 0, facts.ttr_s, facts.created_at_ns)
             job.body = facts.body
-            self.jobs[facts.id] = job
+            self.jobs.add(job)
             if facts.id > self.last_job_id:
                 self.last_job_id = facts.id
         self._set(job, facts)
@@ -59,8 +59,9 @@ class Replay:
         """A job is gone. None: there was none."""
         if job_id > self.last_job_id:
             self.last_job_id = job_id
-        job = self.jobs.pop(job_id, None)
+        job = self.jobs.get(job_id)
         if job is not None:
+            self.jobs.remove(job)
             job.state = GONE
         return job
 
@@ -104,9 +105,13 @@ class Replay:
         job.pri = facts.pri
         job.delay_s = facts.delay_s
         job.reserves = facts.reserves
-        job.timeouts = facts.timeouts
-        job.releases = facts.releases
-        job.buries = facts.buries
-        job.kicks = facts.kicks
+        if facts.timeouts or facts.releases or facts.buries or facts.kicks:
+            detours = job.own_detours()
+            detours.timeouts = facts.timeouts
+            detours.releases = facts.releases
+            detours.buries = facts.buries
+            detours.kicks = facts.kicks
+        else:
+            job.detours = NO_DETOURS
         if facts.order > self._last_order:
             self._last_order = facts.order

@@ -15,20 +15,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from beanrow.engine.change import Changes
 from beanrow.engine.job import Job
 from beanrow.engine.replay import Replay
-
-try:
-    from mypy_extensions import mypyc_attr
-except ImportError:  # it is there for mypyc to read, and does nothing when it is run
-    _Class = TypeVar("_Class")
-
-    def mypyc_attr(*_: str, **__: object) -> Callable[[_Class], _Class]:
-        return lambda decorated: decorated
-
+from beanrow.native import mypyc_attr
 
 # What `admit…` answers.
 ADMITTED: Final = 0

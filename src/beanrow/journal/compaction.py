@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import Final
 
 from beanrow.engine.change import PauseFacts
-from beanrow.engine.job import Job
+from beanrow.engine.jobs import Jobs
 from beanrow.journal.base import JournalFacts
 from beanrow.journal.homes import Homes
 from beanrow.journal.record import PAUSE_BYTES, encode_job, encode_pause, job_bytes
@@ -45,7 +45,7 @@ class Compaction:
         self,
         writer: Writer,
         homes: Homes,
-        jobs: dict[int, Job],
+        jobs: Jobs,
         facts: JournalFacts,
         segment_bytes: int,
     ) -> None:

@@ -27,6 +27,7 @@ from typing import Final
 
 from beanrow.engine.change import Changes, PauseFacts
 from beanrow.engine.job import GONE, Job
+from beanrow.engine.jobs import Jobs
 from beanrow.engine.replay import Replay
 from beanrow.engine.tube import Tube
 from beanrow.journal.base import ADMITTED, BROKEN, FULL, NEVER_NS, Journal
@@ -88,7 +89,7 @@ class LocalJournal(Journal):
         self._interval_ns = (sync_interval_ms or 0) * _NS_PER_MS
         self._syncer = ThreadSyncer() if syncer is None else syncer
         self._wake: Callable[[], None] = _nobody
-        self._jobs: dict[int, Job] = {}
+        self._jobs = Jobs()
         #: Positions: of the last change that was appended, and of the last that was written.
         self._appended = 0
         self._written = 0

@@ -296,4 +296,4 @@ def test_a_job_counts_in_its_tube_and_in_all() -> None:
         assert queue.delete(session, job)
     assert (totals.reserved, totals.buried, totals.delayed) == (0, 0, 0)
     assert (tube.deletes, tube.total_jobs, totals.total_jobs) == (4, 4, 4)
-    assert queue.engine.jobs == {}
+    assert not queue.engine.jobs
