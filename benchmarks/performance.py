@@ -186,9 +186,11 @@ def _wanted(options: argparse.Namespace) -> list[str]:
 def _target(options: argparse.Namespace) -> Path:
     """Where to write; what would fail after ten minutes should rather fail now."""
     if not options.keep:
-        named: Path | None = options.json
         BUILD_FOLDER.mkdir(exist_ok=True)
-        return named or BUILD_FOLDER / "performance.json"
+        target: Path = options.json or BUILD_FOLDER / "performance.json"
+        if not target.parent.is_dir():
+            raise BenchmarkError(f"--json: there is no folder {target.parent}")
+        return target
     patterns = options.cases, options.points
     if _wanted(options) != list(PARTS) or patterns != ("*", "*") or options.json:
         raise BenchmarkError(

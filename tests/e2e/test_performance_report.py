@@ -190,6 +190,7 @@ def test_without_redis_the_report_goes_on(
         (["--parts", "rates,nonsense"], "no part is called 'nonsense'; there are rates, "),
         (["--keep", "--parts", "redis"], "--keep is for the whole report"),
         (["--keep", "--cases", "put-1"], "--keep is for the whole report"),
+        (["--json", "/nowhere/x.json"], "--json: there is no folder /nowhere"),
         (["--keep"], "pip install 'beanrow[bench]' first"),
     ],
 )
