@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+CRLF: Final = b"\r\n"
+
 BURIED: Final = b"BURIED\r\n"
 DEADLINE_SOON: Final = b"DEADLINE_SOON\r\n"
 DELETED: Final = b"DELETED\r\n"
@@ -54,12 +56,52 @@ def watching(count: int) -> bytes:
     return b"WATCHING %d\r\n" % count
 
 
-def reserved(job_id: int, body: bytes) -> bytes:
+#: Longer bodies are sent from where they are kept, not copied into their reply. With short ones the
+#: copy is cheaper than what it takes to do without.
+LONG_BODY_BYTES: Final = 16 * 1024
+
+
+class LongReply:
+    """A reply with a long body: ``head`` is its line, CRLF and all; a CRLF follows the body."""
+
+    __slots__ = ("body", "head")
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        self.head = head
+        self.body = body
+
+    def __len__(self) -> int:
+        """How many bytes it has on the wire."""
+        return len(self.head) + len(self.body) + len(CRLF)
+
+
+def reserved(job_id: int, body: bytes) -> bytes | LongReply:
+    if len(body) > LONG_BODY_BYTES:
+        return LongReply(b"RESERVED %d %d\r\n" % (job_id, len(body)), body)
     return b"RESERVED %d %d\r\n%b\r\n" % (job_id, len(body), body)
 
 
-def found(job_id: int, body: bytes) -> bytes:
+def found(job_id: int, body: bytes) -> bytes | LongReply:
+    if len(body) > LONG_BODY_BYTES:
+        return LongReply(b"FOUND %d %d\r\n" % (job_id, len(body)), body)
     return b"FOUND %d %d\r\n%b\r\n" % (job_id, len(body), body)
+
+
+def wire_pieces(replies: Iterable[bytes | LongReply]) -> list[bytes]:
+    """The bytes of some replies, in order: long bodies as they are, all between them joined."""
+    pieces: list[bytes] = []
+    short: list[bytes] = []
+    for reply in replies:
+        if isinstance(reply, bytes):
+            short.append(reply)
+        else:
+            short.append(reply.head)
+            pieces.append(b"".join(short))
+            pieces.append(reply.body)
+            short = [CRLF]
+    if short:
+        pieces.append(b"".join(short))
+    return pieces
 
 
 def ok(document: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 A reply is in one of three places, through which all go in the same order: in ``replies`` when it
 may leave, in ``held`` while it waits for the journal, and in the rest of what was sent in part.
+Long bodies are in none of them: they go out from where the queue keeps them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections import deque
 from typing import Final
 
 from beanrow.engine.session import Session
+from beanrow.protocol.limits import DEFAULT_MAX_JOB_BYTES
 from beanrow.protocol.parser import Parser
+from beanrow.protocol.replies import LongReply, wire_pieces
 from beanrow.server.loop import HALF_CLOSED, READ, WRITE
 
-#: How much is read from one client at once: enough for hundreds of small commands, or half a body
-#: of the largest usual size.
-RECEIVE_BYTES: Final = 32 * 1024
+#: How much is read from one client at once: enough for hundreds of small commands, or for a put
+#: with the largest body that a server takes if not told otherwise.
+RECEIVE_BYTES: Final = DEFAULT_MAX_JOB_BYTES + 1024
 
 #: With so much unsent, a client's further commands have to wait until it reads its replies.
 MAX_UNSENT_BYTES: Final = 256 * 1024
@@ -30,7 +33,7 @@ class HeldReplies:
 
     __slots__ = ("position", "replies")
 
-    def __init__(self, position: int, replies: list[bytes]) -> None:
+    def __init__(self, position: int, replies: list[bytes | LongReply]) -> None:
         self.position = position
         self.replies = replies
 
@@ -88,9 +91,9 @@ class Connection:
         self.name = name
         self.session = session
         self.parser = Parser(max_job_bytes)
-        self.replies: list[bytes] = []
+        self.replies: list[bytes | LongReply] = []
         self.held: deque[HeldReplies] = deque()
-        self._rest: memoryview | None = None
+        self._rest: list[bytes | memoryview] = []
         #: All that was replied and not sent, and how much of it is held.
         self.unsent_bytes = 0
         self.held_bytes = 0
@@ -132,7 +135,7 @@ class Connection:
         else:
             self.is_half_closed = self.at_end = True
 
-    def reply(self, reply: bytes) -> None:
+    def reply(self, reply: bytes | LongReply) -> None:
         """Put a reply behind those that go out at the end of the tick."""
         self.replies.append(reply)
         self.unsent_bytes += len(reply)
@@ -148,7 +151,7 @@ class Connection:
         else:
             self.held[-1].replies += self.replies
         self.replies = []
-        self.held_bytes = self.unsent_bytes - (0 if self._rest is None else len(self._rest))
+        self.held_bytes = self.unsent_bytes - sum(map(len, self._rest))
 
     def let_go(self, durable: int) -> None:
         """Let leave what waited for this position or an earlier one."""
@@ -157,7 +160,7 @@ class Connection:
             self.replies += replies
             self.held_bytes -= sum(map(len, replies))
 
-    def take_held(self) -> list[bytes]:
+    def take_held(self) -> list[bytes | LongReply]:
         """Take away all that is held, for others to be replied instead."""
         taken = [reply for held in self.held for reply in held.replies]
         self.held.clear()
@@ -171,17 +174,37 @@ class Connection:
         Raises `OSError` when the connection broke.
         """
         replies = self.replies
-        data: bytes | memoryview
-        if self._rest is not None:
-            data = b"".join([self._rest, *replies]) if replies else self._rest
-            self._rest = None
-        else:
-            data = replies[0] if len(replies) == 1 else b"".join(replies)
+        self.replies = []
+        if len(replies) == 1 and not self._rest:
+            reply = replies[0]
+            if isinstance(reply, bytes):  # nearly always
+                sent = self._try_to_send(reply)
+                if sent < len(reply):
+                    self._rest.append(memoryview(reply)[sent:])
+                return
+        self._rest += wire_pieces(replies)
+        rest = self._rest
+        sent = self._try_to_send(rest[0]) if len(rest) == 1 else self._try_to_send_all(rest)
+        gone = 0
+        while gone < len(rest) and sent >= len(rest[gone]):
+            sent -= len(rest[gone])
+            gone += 1
+        del rest[:gone]
+        if sent:
+            rest[0] = memoryview(rest[0])[sent:]
+
+    def _try_to_send(self, data: bytes | memoryview) -> int:
         try:
             sent = self._send(data)
         except (BlockingIOError, InterruptedError):
-            sent = 0
+            return 0
         self.unsent_bytes -= sent
-        self.replies = []
-        if sent < len(data):
-            self._rest = memoryview(data)[sent:]
+        return sent
+
+    def _try_to_send_all(self, pieces: list[bytes | memoryview]) -> int:
+        try:
+            sent = self.socket.sendmsg(pieces)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        self.unsent_bytes -= sent
+        return sent

@@ -17,13 +17,14 @@ from beanrow.protocol import commands as verbs
 from beanrow.protocol import replies
 from beanrow.protocol.commands import Command
 from beanrow.protocol.limits import NS_PER_S
+from beanrow.protocol.replies import LongReply
 from beanrow.server.stats_documents import ServerFacts, job_document, server_document, tube_document
 
 #: By what a journal answers to `admit…`.
 _REFUSALS: Final = {FULL: replies.OUT_OF_MEMORY, BROKEN: replies.INTERNAL_ERROR}
 
 
-def answer_reserve(answer: Job | NoJob) -> bytes:
+def answer_reserve(answer: Job | NoJob) -> bytes | LongReply:
     """The reply to a reserve, be it given at once or after waiting."""
     if isinstance(answer, Job):
         return replies.reserved(answer.id, answer.body)
@@ -52,7 +53,7 @@ class Dispatcher:
 
     # A table, if a long one; compiled, it takes 3% less of the time of a command than a list of
     # bound methods.
-    def execute(self, session: Session, command: Command) -> bytes | None:  # noqa: C901
+    def execute(self, session: Session, command: Command) -> bytes | LongReply | None:  # noqa: C901
         """Do what a client asks. None: there is no reply now (it waits, or it quits)."""
         self.counts[command.counts_as] += 1
         match command.verb:  # the usual ones first
@@ -154,16 +155,16 @@ class Dispatcher:
 
     # --- working ------------------------------------------------------------------------
 
-    def _reserve(self, session: Session, command: Command) -> bytes | None:
+    def _reserve(self, session: Session, command: Command) -> bytes | LongReply | None:
         answer = self.engine.reserve(session, NEVER_NS, self.now_ns)
         return None if answer is None else answer_reserve(answer)
 
-    def _reserve_with_timeout(self, session: Session, command: Command) -> bytes | None:
+    def _reserve_with_timeout(self, session: Session, command: Command) -> bytes | LongReply | None:
         until_ns = self.now_ns + command.number * NS_PER_S
         answer = self.engine.reserve(session, until_ns, self.now_ns)
         return None if answer is None else answer_reserve(answer)
 
-    def _reserve_job(self, session: Session, command: Command) -> bytes:
+    def _reserve_job(self, session: Session, command: Command) -> bytes | LongReply:
         found = self.engine.jobs.get(command.number)
         if found is not None and found.state in KICKABLE:  # the only reserve that is a change
             answer = self.journal.admit_updates(1)
@@ -208,18 +209,18 @@ class Dispatcher:
 
     # --- looking ------------------------------------------------------------------------
 
-    def _peek(self, session: Session, command: Command) -> bytes:
+    def _peek(self, session: Session, command: Command) -> bytes | LongReply:
         return _found(self.engine.jobs.get(command.number))
 
-    def _peek_ready(self, session: Session, command: Command) -> bytes:
+    def _peek_ready(self, session: Session, command: Command) -> bytes | LongReply:
         nodes = session.use.ready.nodes
         return _found(nodes[0] if nodes else None)
 
-    def _peek_delayed(self, session: Session, command: Command) -> bytes:
+    def _peek_delayed(self, session: Session, command: Command) -> bytes | LongReply:
         nodes = session.use.delayed.nodes
         return _found(nodes[0] if nodes else None)
 
-    def _peek_buried(self, session: Session, command: Command) -> bytes:
+    def _peek_buried(self, session: Session, command: Command) -> bytes | LongReply:
         return _found(next(iter(session.use.buried.values()), None))
 
     def _stats(self, session: Session, command: Command) -> bytes:
@@ -274,5 +275,5 @@ class Dispatcher:
         return replies.PAUSED if paused else replies.NOT_FOUND
 
 
-def _found(job: Job | None) -> bytes:
+def _found(job: Job | None) -> bytes | LongReply:
     return replies.NOT_FOUND if job is None else replies.found(job.id, job.body)

@@ -103,7 +103,7 @@ class Gate:
     def _deny(self, connection: Connection) -> None:
         """Let all go that is held, but acknowledge no change."""
         for reply in connection.take_held():
-            if reply.startswith(CHANGE_REPLIES):
+            if isinstance(reply, bytes) and reply.startswith(CHANGE_REPLIES):
                 job_id = inserted_id(reply)
                 if job_id is not None:
                     self._engine.take_back(job_id)

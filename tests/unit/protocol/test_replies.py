@@ -1,8 +1,11 @@
 """Every reply, byte for byte."""
 
+from collections.abc import Callable
+
 import pytest
 
 from beanrow.protocol import replies
+from beanrow.protocol.replies import LongReply
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,28 @@ def test_a_body_follows_its_size(body: bytes) -> None:
     assert replies.reserved(7, body) == b"RESERVED 7 %d\r\n" % len(body) + body + b"\r\n"
     assert replies.found(7, body) == b"FOUND 7 %d\r\n" % len(body) + body + b"\r\n"
     assert replies.ok(body) == b"OK %d\r\n" % len(body) + body + b"\r\n"
+
+
+@pytest.mark.parametrize("make", [replies.reserved, replies.found])
+def test_a_long_body_is_not_copied(make: Callable[[int, bytes], bytes | LongReply]) -> None:
+    longest = bytes(replies.LONG_BODY_BYTES)
+    assert isinstance(make(7, longest), bytes)
+    longer = longest + b"!"
+    reply = make(7, longer)
+    assert isinstance(reply, LongReply)
+    head, body, end = replies.wire_pieces([reply])
+    assert (head[-len(b" 7 16385\r\n") :], end) == (b" 7 16385\r\n", b"\r\n")
+    assert body is longer
+    assert len(reply) == len(head + body + end)
+
+
+def test_what_is_short_between_long_bodies_is_joined() -> None:
+    long = LongReply(b"FOUND 1 3\r\n", b"abc")
+    assert replies.wire_pieces([b"a", b"b", long, b"c", long, long, b"d"]) == [
+        *(b"abFOUND 1 3\r\n", b"abc", b"\r\ncFOUND 1 3\r\n", b"abc"),
+        *(b"\r\nFOUND 1 3\r\n", b"abc", b"\r\nd"),
+    ]
+    assert replies.wire_pieces([]) == []
 
 
 def test_a_list_has_one_item_a_line() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from beanrow.engine.engine import Engine
+from beanrow.protocol.replies import found
 from beanrow.server.connection import MAX_UNREAD_BYTES, RECEIVE_BYTES, Connection
 from beanrow.server.loop import HALF_CLOSED, READ, WRITE
 
@@ -108,6 +109,25 @@ def test_what_the_socket_does_not_take_is_sent_later_and_in_order(ends: Ends) ->
         got += read_all(client)
         connection.send()
     assert got + read_all(client) == expected + b"the end"
+
+
+def test_long_bodies_go_out_in_their_place_however_little_the_socket_takes(ends: Ends) -> None:
+    connection, client = ends
+    body = bytes(range(256)) * 20_000
+    expected = b""
+    for number in range(3):
+        connection.reply(b"short %d\r\n" % number)
+        connection.reply(found(number, body))
+        expected += b"short %d\r\nFOUND %d %d\r\n%b\r\n" % (number, number, len(body), body)
+    assert connection.unsent_bytes == len(expected)
+    connection.send()
+    assert 0 < connection.unsent_bytes < len(expected)
+    connection.reply(b"the end")
+    got = read_all(client)
+    while connection.unsent_bytes:
+        connection.send()
+        got += read_all(client)
+    assert got == expected + b"the end"
 
 
 # --- holding ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from beanrow.journal.base import NullJournal
 from beanrow.protocol import commands
 from beanrow.protocol.limits import NS_PER_S
 from beanrow.protocol.parser import Parser
+from beanrow.protocol.replies import LongReply, wire_pieces
 from beanrow.server.dispatch import Dispatcher, answer_reserve
 from beanrow.server.stats_documents import ServerFacts
 
@@ -26,10 +27,10 @@ class Desk:
         """What is answered at once to these commands."""
         parser = Parser(65535)
         parser.feed(stream)
-        answers = b""
+        answers = list[bytes | LongReply]()
         while (command := parser.next()) is not None:
-            answers += self.dispatcher.execute(session or self.session, command) or b""
-        return answers
+            answers.append(self.dispatcher.execute(session or self.session, command) or b"")
+        return b"".join(wire_pieces(answers))
 
     def pass_s(self, seconds: int) -> None:
         self.dispatcher.now_ns += seconds * NS_PER_S

@@ -7,6 +7,7 @@ from beanrow.engine.engine import Engine
 from beanrow.journal.base import ADMITTED, BROKEN, FULL
 from beanrow.protocol.limits import NS_PER_S
 from beanrow.protocol.parser import Parser
+from beanrow.protocol.replies import LongReply, wire_pieces
 from beanrow.server.dispatch import Dispatcher
 from beanrow.server.stats_documents import ServerFacts
 from tests.unit.server.late_journal import LateJournal
@@ -51,10 +52,10 @@ class Desk:
     def say(self, stream: bytes) -> bytes:
         parser = Parser(65535)
         parser.feed(stream)
-        answers = b""
+        answers = list[bytes | LongReply]()
         while (command := parser.next()) is not None:
-            answers += self.dispatcher.execute(self.session, command) or b""
-        return answers
+            answers.append(self.dispatcher.execute(self.session, command) or b"")
+        return b"".join(wire_pieces(answers))
 
     def all_there_is(self) -> list[tuple[int, int, int, int, int]]:
         return [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from beanrow.protocol.limits import NS_PER_S
+from beanrow.protocol.replies import LONG_BODY_BYTES
 from beanrow.server.connection import MAX_UNSENT_BYTES
 from beanrow.server.server import STOP_GRACE_NS
 from tests.unit.server.in_process_server import PATIENCE_S, Client, Serving
@@ -297,6 +298,21 @@ def test_in_trouble_no_change_is_acknowledged_and_puts_are_taken_back(
     serving.nudge()
     journal.confirm()
     client.expect(b"INSERTED 7\r\n")
+
+
+def test_in_trouble_a_long_body_is_still_told_to_who_reserved_it(
+    serving: Serving, journal: LateJournal
+) -> None:
+    client = serving.connect()
+    body = b"DELETED\r\n" + bytes(LONG_BODY_BYTES)  # no reply, whatever it reads like
+    client.say(b"put 0 0 60 %d\r\n%b\r\n" % (len(body), body))
+    serving.nudge()
+    journal.confirm()
+    client.expect(b"INSERTED 1\r\n")
+    client.say(PUT + b"reserve-job 1\r\n")
+    serving.nudge()
+    journal.set_trouble("disk: Input/output error")
+    client.expect(INTERNAL_ERROR, b"RESERVED 1 %d\r\n%b\r\n" % (len(body), body))
 
 
 def test_what_was_confirmed_before_the_trouble_is_acknowledged(
