@@ -183,7 +183,7 @@ def test_what_cannot_be_removed_is_told(beanrow_server: RunningServer) -> None:
         _, said = process.communicate(timeout=TIMEOUT_S)
     left, reason = said.splitlines()
     address = f"{beanrow_server.host}:{beanrow_server.port}"
-    assert left.startswith(f"beanrow bench: jobs may be left in the tube {tube} (cannot connect")
+    assert left.startswith(f"beanrow bench: jobs may be left in the tube {tube} (")
     assert left.endswith(
         f"beanrow reserve -s {address} --tube {tube} --follow --timeout 0 --delete > /dev/null"
     )
