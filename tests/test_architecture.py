@@ -141,7 +141,7 @@ def test_every_import_keeps_the_rules_of_the_house() -> None:
 
 def test_every_part_of_the_house_is_looked_at() -> None:
     parts = {module.split(".")[0] for module, _ in modules_of(HOUSE)}
-    assert {"errors", "protocol", "engine", "server", "client", "__init__"} <= parts
+    assert {"errors", "protocol", "engine", "server", "client", "bench", "__init__"} <= parts
 
 
 # --- the checker itself -------------------------------------------------------------------------
@@ -165,6 +165,8 @@ BREAKING: Final = [
     ("server/a.py", "import beanrow\nbeanrow.Connection", "beanrow.Connection"),
     ("client/a.py", "import importlib\nimportlib.import_module('beanrow.cli')", "beanrow.cli"),
     ("client/a.py", "__import__('beanrow.server')", "beanrow.server"),
+    ("bench/a.py", "from beanrow.client import Connection", "beanrow.client.Connection"),
+    ("cli/put.py", "from beanrow.bench.load import Plan", "beanrow.bench.load.Plan"),
     ("cli/put.py", "import beanrow.server.server", "beanrow.server.server"),
     ("cli/put.py", "from beanrow.protocol.parser import Parser", "beanrow.protocol.parser.Parser"),
 ]
@@ -175,6 +177,8 @@ KEEPING: Final = [
     ("engine/a.py", "from beanrow.protocol import limits\nfrom . import heap\nfrom .heap import x"),
     ("journal/a.py", "from beanrow.engine.change import Change"),
     ("server/a.py", "import beanrow\nfrom beanrow.engine import heap\nbeanrow.__version__"),
+    ("bench/a.py", "from beanrow.errors import BeanrowError"),
+    ("cli/bench.py", "def run():\n    from beanrow.bench.load import Plan"),
     ("cli/serve.py", "import beanrow.server.server"),
     ("cli/beanrowd.py", "def run():\n    from beanrow.server import server"),
 ]
