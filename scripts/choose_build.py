@@ -35,6 +35,9 @@ PIP_INSTALL: Final = (
     *("install", "--retries", "1", "--timeout", "10"),
 )
 
+#: What belongs to the package: Python, its marker of types, and the C of the load generator.
+PACKAGED: Final = (".py", ".typed", ".c", ".h")
+
 #: How many builds of older source to keep, for servers that still run from them.
 KEPT_BUILDS: Final = 3
 
@@ -131,7 +134,7 @@ def make_tools(folder: Path, needed: list[str]) -> None:
 def source_files() -> list[Path]:
     """List all that a build is made from."""
     around = [ROOT / name for name in ("LICENSE", "README.md", "pyproject.toml", "setup.py")]
-    package = [path for path in SOURCE.rglob("*") if path.suffix in (".py", ".typed")]
+    package = [path for path in SOURCE.rglob("*") if path.suffix in PACKAGED]
     return sorted(around + package)
 
 
