@@ -1,7 +1,7 @@
 """The situations in which the servers are compared."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -24,6 +24,9 @@ class Case:
     With a `rate`, in commands a second, commands are due at evenly spaced moments, and latency
     counts from these; None: a command is sent when a reply has come. A `peak_part` asks for a rate
     that has to be measured first: this part of the highest that the baseline reaches.
+
+    With a `shared_core` the load runs on the core of the server. Where one command is in flight,
+    one of the two sleeps at any time, and to wake another core takes ten times as long as that.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Case:
     active: int | None = None
     rate: float | None = None
     peak_part: float | None = None
+    shared_core: bool = False
 
     @property
     def commands_per_unit(self) -> int:
@@ -61,13 +65,14 @@ class Case:
         active = f", {self.active} of them active" if self.active else ""
         beside = f", beside {self.tubes:,} tubes of delayed jobs" if self.tubes else ""
         body = f", bodies of {self.body_bytes:,} bytes" if self.body_bytes is not None else ""
+        core = ", load on the server's core" if self.shared_core else ""
         journal = f", journal with {self.policy}" if self.policy else ""
         pace = f", {self.rate:,.0f} commands/s" if self.rate is not None else ""
         if self.peak_part is not None:
             pace = f", at {self.peak_part:.0%} of the baseline's highest rate"
         return (
             f"{verbs} on {connections}{active}, {in_flight} in flight each"
-            f"{beside}{body}{journal}{pace}"
+            f"{core}{beside}{body}{journal}{pace}"
         )
 
 
@@ -76,10 +81,12 @@ LARGE_BODY_BYTES = 65_535
 
 CASES = (
     Case("put-1", "put", connections=1),
+    Case("put-1-core", "put", connections=1, shared_core=True),
     Case("put-50", "put", connections=50),
     Case("put-500", "put", connections=500),
     Case("put-5000", "put", connections=5_000, active=50),
     Case("cycle-1", "cycle", connections=1),
+    Case("cycle-1-core", "cycle", connections=1, shared_core=True),
     Case("cycle-50", "cycle", connections=50),
     Case("cycle-500", "cycle", connections=500),
     Case("cycle-5000", "cycle", connections=5_000, active=50),
@@ -106,7 +113,7 @@ def _durability_cases() -> tuple[Case, ...]:
         for shape, (connections, window) in shapes.items():
             for name, policy in POLICIES.items():
                 case = Case(f"{verbs}-{shape}-{name}", verbs, connections, window, policy=policy)
-                cases.append(case)
+                cases.append(replace(case, shared_core=case.in_flight == 1))
     return tuple(cases)
 
 

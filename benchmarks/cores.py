@@ -18,7 +18,7 @@ class Cores:
             return "server and load share a core: too few of them to keep the two apart"
         return (
             f"server pinned to core {self.server}, load to core {self.load} "
-            f"(to {self.server} too where one command is in flight)"
+            f"(to {self.server} too in cases that share a core)"
         )
 
 

@@ -150,8 +150,4 @@ class Load:
         return self.body_bytes if case.body_bytes is None else case.body_bytes
 
     def _core_for(self, case: Case) -> int | None:
-        # One command in flight keeps one of the two asleep at any time, and waking another core
-        # takes longer than the command itself; on a common core the servers' own part shows. With
-        # a rate the generator does not sleep.
-        alone = case.in_flight == 1 and case.rate is None
-        return self.cores.server if alone else self.cores.load
+        return self.cores.server if case.shared_core else self.cores.load

@@ -83,7 +83,8 @@ def _points() -> Iterator[Point]:
         case = replace(PIPELINED, tubes=tubes)
         yield _point("tubes", tubes, case, is_for_both=tubes <= 10_000)
     for connections in (1, 10, 100, 1_000, 5_000):
-        yield _point("connections", connections, replace(WAITING, connections=connections))
+        case = replace(WAITING, connections=connections, shared_core=connections == 1)
+        yield _point("connections", connections, case)
     for body_bytes in (10, 100, 1_000, 10_000, 65_535, 1_048_576):
         yield _point("body", body_bytes, replace(WAITING, body_bytes=body_bytes))
 
