@@ -84,6 +84,7 @@ def test_no_doubt_where_the_server_is_the_limit_or_waits_for_its_only_client() -
 def test_cases_are_selected_by_name_and_pattern() -> None:
     assert [case.name for case in select("put-*, cycle-1")] == [
         "put-1",
+        "put-1-core",
         "put-50",
         "put-500",
         "put-5000",
