@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.cores import choose_cores
 from benchmarks.journals import Journals
 from benchmarks.load import Load, build_load
 from benchmarks.machine import describe_machine
-from benchmarks.pauses import MODES, Pauses, measure
+from benchmarks.pauses import BUILDS, MODES, Pauses, measure
 from benchmarks.progress import Progress
 from benchmarks.resident import Churn, Levels, churn, fill_and_drain
 from benchmarks.servers import BEANROW_COMMAND, BEANSTALKD_COMMAND, Contender
@@ -134,7 +135,7 @@ def _measure(options: argparse.Namespace) -> None:
 
 def steps(effort: Effort) -> int:
     """How many steps `measure_all` counts."""
-    return 2 * len(BODY_BYTES) + 2 + len(MODES)
+    return 2 * len(BODY_BYTES) + 2 + len(BUILDS) * len(MODES)
 
 
 def measure_all(comparison: Comparison, effort: Effort, progress: Progress) -> MemoryResults:
@@ -158,11 +159,11 @@ def measure_all(comparison: Comparison, effort: Effort, progress: Progress) -> M
         churns.append(came)
         progress.finish_step(f"{came.name}: {came.cycles:,} jobs came and went")
     pauses = []
-    for mode in MODES:
-        progress.announce(f"the cycle collector: {mode}")
-        seen = measure(mode, effort.jobs)
+    for build, mode in product(BUILDS, MODES):
+        progress.announce(f"the cycle collector: {mode}, {build}")
+        seen = measure(mode, effort.jobs, build)
         pauses.append(seen)
-        progress.finish_step(f"the cycle collector, {mode}: {seen.longest_ms:.1f} ms")
+        progress.finish_step(f"the cycle collector, {mode}, {build}: {seen.longest_ms:.1f} ms")
     return MemoryResults(levels, churns, pauses)
 
 

@@ -6,6 +6,7 @@ own; it prints one line of JSON. `measure` runs it.
 
 import gc
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -16,6 +17,10 @@ from beanrow.build import BUILD
 from beanrow.engine.engine import Engine
 from beanrow.engine.session import Session
 from benchmarks.errors import BenchmarkError
+from benchmarks.servers import CHECKOUT
+
+#: The one that runs, and the source.
+BUILDS = tuple(dict.fromkeys((BUILD, "interpreted")))
 
 #: What may be asked of the collector, before an engine is filled.
 MODES = {
@@ -48,10 +53,18 @@ class Pauses:
         return asdict(self)
 
 
-def measure(mode: str, jobs: int) -> Pauses:
-    """Fill an engine in a process of its own. Raises BenchmarkError."""
+def measure(mode: str, jobs: int, build: str) -> Pauses:
+    """Fill an engine in a process of its own. Raises BenchmarkError.
+
+    The build is this process's own, or "interpreted": the source is always there.
+    """
     command = [sys.executable, "-m", "benchmarks.pauses", mode, str(jobs)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = dict(os.environ)
+    if build != BUILD:
+        environment["PYTHONPATH"] = str(CHECKOUT / "src")
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=CHECKOUT
+    )
     if ended.returncode != 0:
         said = ended.stderr.strip().splitlines() or [f"status {ended.returncode}"]
         raise BenchmarkError(f"{' '.join(command[1:])} failed: {said[-1]}")
