@@ -39,6 +39,9 @@ BARS = {
     "put-50-f0": Bar(5.0, 10.0),
 }
 
-#: The p99 of `latency-half`, by beanstalkd's; and the resident bytes of a ready job of 100 bytes.
+#: The p99 of `latency-half`, by beanstalkd's.
 MOST_P99_RATIO = 1.0
+#: The resident bytes of a ready job of 100 bytes, by beanstalkd's.
 MOST_MEMORY_RATIO = 1.15
+#: What the server holds when all jobs are deleted, by what it held when it was empty.
+MOST_EMPTIED_RATIO = 1.2

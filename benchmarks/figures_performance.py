@@ -5,9 +5,10 @@ from dataclasses import fields
 from itertools import groupby
 from typing import Any
 
-from benchmarks.bars import BARS, MOST_P99_RATIO
+from benchmarks.bars import BARS, MOST_EMPTIED_RATIO, MOST_MEMORY_RATIO, MOST_P99_RATIO
 from benchmarks.cases import Case
 from benchmarks.kept import disturbance, middle, typical
+from benchmarks.pauses import MODES
 from benchmarks.scaling import factor_per_tenfold
 
 Report = dict[str, Any]
@@ -24,6 +25,8 @@ def tables(report: Report) -> list[str]:
         _slower(report),
         _growth(report),
         _latency(report),
+        _memory(report),
+        _collector(report),
         _redis(report),
     ]
 
@@ -74,9 +77,9 @@ def meaning(case: dict[str, Any]) -> str:
 # --- rates --------------------------------------------------------------------------------------
 
 
-def judged(report: Report) -> list[dict[str, Any]]:
-    """The cases of which a rate is asked."""
-    return [case for case in beside_beanstalkd(report) if case["name"] in BARS]
+def unpaced(report: Report) -> list[dict[str, Any]]:
+    """The cases in which the servers set the rate."""
+    return [case for case in beside_beanstalkd(report) if case["peak_part"] is None]
 
 
 def spread(case: dict[str, Any]) -> tuple[float, float]:
@@ -89,8 +92,7 @@ def _rates(report: Report) -> str:
     titles = ["case", "what", "beanstalkd, commands/s", "beanrow, commands/s", "ratio"]
     titles += ["lowest to highest", "asked for", "that is", "ratio of the CPU"]
     rows = []
-    for case in judged(report):
-        bar = BARS[case["name"]]
+    for case in unpaced(report):
         low, high = spread(case)
         rows.append(
             [
@@ -100,12 +102,20 @@ def _rates(report: Report) -> str:
                 f"{typical(case, 'candidate')[0]:,.0f}",
                 f"{case['rate_ratio']:.2f}",
                 f"{low:.2f} to {high:.2f}",
-                f"{bar.least:g}" + (f", goal {bar.goal:g}" if bar.goal else ""),
-                bar.verdict(case["rate_ratio"]),
+                *_judged(case),
                 f"{case['cpu_ratio']:.2f}",
             ]
         )
     return _table(titles, "llrrrrrlr", rows)
+
+
+def _judged(case: dict[str, Any]) -> tuple[str, str]:
+    """What is asked of a case, and what has come of it."""
+    bar = BARS.get(case["name"])
+    if bar is None:
+        return "", ""
+    goal = "" if bar.goal is None else f", goal {bar.goal:g}"
+    return f"{bar.least:g}{goal}", bar.verdict(case["rate_ratio"])
 
 
 def _slower(report: Report) -> str:
@@ -116,19 +126,37 @@ def _slower(report: Report) -> str:
 
 def _losses(report: Report) -> Iterator[str]:
     for case in beside_beanstalkd(report):
-        if case["peak_part"] is None and case["rate_ratio"] < 1:
+        if case["peak_part"] is None and _is_below_1(case["rate_ratio"]):
             yield _loss(f"`{case['name']}`", case["rate_ratio"], spread(case), "beanstalkd's rate")
         if case["peak_part"] is not None and case["p99_ratio"] > MOST_P99_RATIO:
             ratios = [one["p99_ratio"] for one in case["rounds"]]
             around = min(ratios), max(ratios)
             yield _loss(f"`{case['name']}`", case["p99_ratio"], around, "beanstalkd's p99")
     for point in report["scaling"]:
-        if point["baseline"] and point["rate_ratio"] < 1:
-            name = f"{point['size']:,} {AXES[point['axis']]}"
+        if point["baseline"] and _is_below_1(point["rate_ratio"]):
+            name = f"the point `{point['case']['name']}` of the curves"
             yield _loss(name, point["rate_ratio"], _spread_at(point), "beanstalkd's rate")
+    for theirs, ours in levels(report):
+        for what, name in MEMORY_LOSSES.items():
+            ratio = ours[what] / theirs[what]
+            if _is_below_1(1 / ratio):
+                bodies = f"bodies of {ours['body_bytes']:,} bytes"
+                yield f"{name}, {bodies}: {ratio:.2f} times beanstalkd's"
     for case in report["redis"].get("cases", ()):
-        if case["rate_ratio"] < 1:
+        if _is_below_1(case["rate_ratio"]):
             yield _loss(f"`{case['name']}`", case["rate_ratio"], spread(case), "the rate of Redis")
+
+
+def _is_below_1(ratio: float) -> bool:
+    """Whether it is below 1 as it is shown."""
+    return round(ratio, 2) < 1
+
+
+MEMORY_LOSSES = {
+    "empty_bytes": "memory of the empty server",
+    "bytes_per_job": "memory of each job",
+    "emptied_bytes": "memory of the emptied server",
+}
 
 
 def _loss(name: str, ratio: float, around: tuple[float, float], what: str) -> str:
@@ -208,13 +236,90 @@ def _latency(report: Report) -> str:
             percentiles = [f"{one:,.0f}" for one in latencies_us(case, side)]
             rows.append([f"`{case['name']}`", name, f"{typical(case, side)[0]:,.0f}", *percentiles])
         ratio = case["p99_ratio"]
-        kept = "kept" if ratio <= MOST_P99_RATIO else "**missed**"
+        kept = _kept(ratio, MOST_P99_RATIO)
         verdicts.append(
             f"The p99 of `{case['name']}` is {ratio:.2f} times beanstalkd's; at most "
             f"{MOST_P99_RATIO:g} is asked for: {kept}.\n"
         )
     titles = ["case", "server", "commands/s", *(f"{name}, µs" for name in PERCENTILES.values())]
     return _table(titles, "llrrrrr", rows) + "\n" + "".join(verdicts)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def levels(report: Report) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """What beanstalkd and beanrow hold, empty, full and emptied, for each size of body."""
+    both = report["memory"]["levels"]
+    baseline, candidate = report["run"]["baseline"]["name"], report["run"]["candidate"]["name"]
+    theirs = [one for one in both if one["name"] == baseline]
+    ours = [one for one in both if one["name"] == candidate]
+    return list(zip(theirs, ours, strict=True))
+
+
+def _memory(report: Report) -> str:
+    rows = []
+    for pair in levels(report):
+        for one in pair:
+            sizes = [_mb(one[f"{when}_bytes"]) for when in ("empty", "full", "emptied")]
+            job, share = f"{one['bytes_per_job']:,.0f}", f"{one['emptied_ratio']:.2f}"
+            shape = [f"{one['jobs']:,}", f"{one['body_bytes']:,}"]
+            rows.append([one["name"], *shape, job, *sizes, share])
+    titles = ["server", "jobs", "bytes of each body", "bytes in memory of each job", "empty, MB"]
+    titles += ["full, MB", "emptied, MB", "emptied / empty"]
+    return "\n".join([_table(titles, "lrrrrrrr", rows), _memory_verdict(report), _growths(report)])
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:,.1f}"
+
+
+def _memory_verdict(report: Report) -> str:
+    pairs = levels(report)
+    theirs, ours = pairs[0]
+    ratio = ours["bytes_per_job"] / theirs["bytes_per_job"]
+    returned = "; ".join(
+        f"{one['emptied_ratio']:.2f} with bodies of {one['body_bytes']:,} bytes, "
+        f"{_kept(one['emptied_ratio'], MOST_EMPTIED_RATIO)}"
+        for _, one in pairs
+    )
+    return (
+        f"A job of {ours['body_bytes']} bytes takes {ratio:.2f} times as much as in beanstalkd; at "
+        f"most {MOST_MEMORY_RATIO:g} is asked for: {_kept(ratio, MOST_MEMORY_RATIO)}. When all "
+        f"jobs are deleted, beanrow should hold at most {MOST_EMPTIED_RATIO:g} times what it held "
+        f"empty: {returned}.\n"
+    )
+
+
+def _growths(report: Report) -> str:
+    said = [
+        f"{one['name']} from {_mb(one['first_bytes'])} to {_mb(one['last_bytes'])} MB while "
+        f"{one['cycles']:,} jobs came and went in {one['seconds']:,.0f} s"
+        for one in report["memory"]["churn"]
+    ]
+    depth = report["memory"]["churn"][0]["depth"]
+    return f"Beside {depth:,} jobs that are always there: {'; '.join(said)}.\n"
+
+
+def _kept(ratio: float, most: float) -> str:
+    return "kept" if ratio <= most else "**missed**"
+
+
+def _collector(report: Report) -> str:
+    rows = [
+        [
+            MODES[one["mode"]],
+            one["build"],
+            f"{one['jobs']:,}",
+            f"{one['collections']:,}",
+            f"{one['longest_ms']:,.1f}",
+            f"{one['total_ms']:,.1f}",
+            f"{one['longest_step_ms']:,.1f}",
+        ]
+        for one in report["memory"]["pauses"]
+    ]
+    titles = ["collector", "build", "jobs", "collections", "the longest, ms", "all, ms"]
+    return _table([*titles, "the longest step, ms"], "llrrrrr", rows)
 
 
 # --- Redis --------------------------------------------------------------------------------------

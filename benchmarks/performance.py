@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, scaling
+from benchmarks import figures, memory, scaling
 from benchmarks.cases import CASES, DURABILITY_CASES, Case, select
 from benchmarks.command import (
     FULL,
@@ -25,6 +25,7 @@ from benchmarks.command import (
     describe_run,
     ending_well,
     heading,
+    positive_int,
 )
 from benchmarks.compare import Comparison
 from benchmarks.errors import BenchmarkError
@@ -41,6 +42,10 @@ from benchmarks.servers import redis_contender
 #: Rounds, and seconds of each, for the rates; and for all else, which needs less of both.
 EFFORT = (FULL, (3, 0.5))
 QUICK_EFFORT = ((2, 0.3), (2, 0.25))
+
+#: An hour of jobs that come and go is for `python -m benchmarks.memory --churn-minutes 60`.
+MEMORY_EFFORT = memory.Effort(churn_minutes=0.25)
+QUICK_MEMORY_EFFORT = memory.Effort(jobs=100_000, churn_minutes=0.03)
 
 DURABLE_CASES = select("put-50-f0,put-1-f0", DURABILITY_CASES)
 
@@ -113,13 +118,26 @@ def _scaling(plan: Plan) -> Any:
     progress = Progress(len(points))
     results = scaling.measure_all(plan.brief, points, progress)
     progress.close()
-    print(scaling.table(results, plan.brief.baseline.name, plan.brief.candidate.name), flush=True)
+    names = plan.brief.baseline.name, plan.brief.candidate.name
+    print(f"{scaling.table(results, *names)}\n", flush=True)
     return scaling.as_json(results)
+
+
+def _memory(plan: Plan) -> Any:
+    effort = QUICK_MEMORY_EFFORT if plan.options.quick else MEMORY_EFFORT
+    if plan.options.memory_jobs is not None:
+        effort = replace(effort, jobs=plan.options.memory_jobs)
+    progress = Progress(memory.steps(effort))
+    results = memory.measure_all(plan.brief, effort, progress)
+    progress.close()
+    print(f"{memory.table(results)}\n", flush=True)
+    return results.as_json()
 
 
 PARTS: dict[str, Callable[[Plan], Any]] = {
     "rates": _rates,
     "scaling": _scaling,
+    "memory": _memory,
     "durable": _durable,
     "redis": _redis,
 }
@@ -139,6 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default="*",
         metavar="NAMES",
         help="likewise, of `python -m benchmarks.scaling --help`; default: all but the longest",
+    )
+    parser.add_argument(
+        "--memory-jobs",
+        type=positive_int,
+        metavar="N",
+        help=f"default {MEMORY_EFFORT.jobs:,}, quick {QUICK_MEMORY_EFFORT.jobs:,}",
     )
     parser.add_argument("--long", action="store_true", help="up to ten million jobs in a tube")
     parser.add_argument(
@@ -164,11 +188,12 @@ def _measure(options: argparse.Namespace) -> None:
         "brief": {"rounds": brief.rounds, "seconds": brief.seconds},
     }
     print(heading(report["machine"], report["run"]), flush=True)
-    started_s = time.monotonic()
+    report["took_s"] = {}
     for number, name in enumerate(parts, 1):
         print(f"part {number} of {len(parts)}: {name}", file=sys.stderr, flush=True)
+        started_s = time.monotonic()
         report[name] = PARTS[name](Plan(full, brief, options))
-        report["took_s"] = round(time.monotonic() - started_s)
+        report["took_s"][name] = round(time.monotonic() - started_s, 1)
         target.write_text(json.dumps(report, indent=1) + "\n")  # a later part may fail
     print(f"every number of every round is in {target}")
     if options.keep:
@@ -191,10 +216,11 @@ def _target(options: argparse.Namespace) -> Path:
         if not target.parent.is_dir():
             raise BenchmarkError(f"--json: there is no folder {target.parent}")
         return target
-    patterns = options.cases, options.points
-    if _wanted(options) != list(PARTS) or patterns != ("*", "*") or options.json:
+    narrowed = (options.cases, options.points, options.memory_jobs) != ("*", "*", None)
+    if _wanted(options) != list(PARTS) or narrowed or options.json:
         raise BenchmarkError(
-            "--keep is for the whole report: leave out --parts, --cases, --points and --json"
+            "--keep is for the whole report, in the usual place: it needs no --json, and nothing "
+            "that narrows it"
         )
     if importlib.util.find_spec("matplotlib") is None:
         raise BenchmarkError("--keep draws the pictures: pip install 'beanrow[bench]' first")

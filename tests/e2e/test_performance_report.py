@@ -103,6 +103,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("report") / "report.json"
     points = "jobs-1000,jobs-10000,tubes-10,connections-10,body-10,body-100"
     words = ["--cases", "put-1,latency-half", "--points", points]
+    words += ["--quick", "--memory-jobs", "2000"]
     assert performance.main([*words, *TINY, "--json", str(file)]) == 0
     made: dict[str, Any] = json.loads(file.read_text())
     return made
@@ -111,6 +112,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_report_has_every_part(report: dict[str, Any]) -> None:
     assert [case["name"] for case in report["rates"]["cases"]] == ["put-1", "latency-half"]
     assert {point["axis"] for point in report["scaling"]} == set(figures_performance.AXES)
+    assert [one["jobs"] for one in report["memory"]["levels"]] == [2000, 2000, 500, 500]
     assert [case["policy"] for case in report["durable"]["cases"]] == ["-f 0", "-f 0"]
     if why_missing() is None:
         assert report["redis"]["run"]["baseline"]["version"][0].isdigit()
@@ -121,7 +123,9 @@ def test_the_report_has_every_part(report: dict[str, Any]) -> None:
 
 
 def test_the_report_becomes_tables(report: dict[str, Any]) -> None:
-    machine, rates, _, growth, latency, redis = figures_performance.tables(report)
+    machine, rates, _, growth, latency, memory, collector, redis = figures_performance.tables(
+        report
+    )
     assert report["machine"]["kernel"] in machine
     assert "| `put-1` | put on 1 connection" in rates
     assert "`latency-half`" not in rates
@@ -129,6 +133,9 @@ def test_the_report_becomes_tables(report: dict[str, Any]) -> None:
     assert "jobs in the tube" in growth.splitlines()[-1]
     assert "tubes" not in growth.splitlines()[-1]  # one point is no curve
     assert latency.count("`latency-half`") == 3
+    assert memory.count("| beanrow | 2,000 | 100 |") == 1
+    assert "A job of 100 bytes takes" in memory
+    assert "| no collector, as the server has it | interpreted | 2,000 | 0 |" in collector
     assert ("`cycle-pipelined`" in redis) == (why_missing() is None)
 
 
@@ -137,11 +144,14 @@ def test_what_is_slower_is_listed(report: dict[str, Any]) -> None:
     for case in slow["rates"]["cases"]:
         case["rate_ratio"], case["p99_ratio"] = 0.5, 2.0
     slow["scaling"][0]["rate_ratio"] = 0.25
+    slow["memory"]["levels"][0]["bytes_per_job"] = 100.0
+    slow["memory"]["levels"][1]["bytes_per_job"] = 150.0
     listed = figures_performance.tables(slow)[2]
     assert "`put-1`: 0.50 times beanstalkd's rate (" in listed
     assert "`latency-half`: 2.00 times beanstalkd's p99 (" in listed
     assert "`latency-half`: 0.50" not in listed
-    assert "1,000 jobs in the tube: 0.25 times beanstalkd's rate (" in listed
+    assert "memory of each job, bodies of 100 bytes: 1.50 times beanstalkd's\n" in listed
+    assert "the point `jobs-1000` of the curves: 0.25 times beanstalkd's rate (" in listed
 
 
 def test_what_is_not_slower_is_not_listed(report: dict[str, Any]) -> None:
@@ -149,6 +159,8 @@ def test_what_is_not_slower_is_not_listed(report: dict[str, Any]) -> None:
     for part in figures_performance.COMPARED:
         for case in fast[part].get("cases", ()):
             case["rate_ratio"], case["p99_ratio"] = 1.0, 1.0
+    for one in fast["memory"]["levels"]:
+        one.update(empty_bytes=1, bytes_per_job=1, emptied_bytes=1)
     for point in fast["scaling"]:
         point["rate_ratio"] = 1.0
     assert figures_performance.tables(fast)[2] == "In nothing that was measured.\n"
@@ -168,6 +180,7 @@ def test_the_report_becomes_pictures(report: dict[str, Any], tmp_path: Path) -> 
     assert "put-1" in drawn["performance.svg"]
     assert "jobs in the tube" in drawn["performance-growth.svg"]
     assert "p99.9" in drawn["performance-latency.svg"]
+    assert "1,024" in drawn["performance-memory.svg"]
     plots_performance.draw(report, tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == drawn
 

@@ -12,11 +12,6 @@ def test_each_bar_is_that_of_a_case_in_the_report() -> None:
     assert set(DURABLE_CASES) <= set(DURABILITY_CASES)
 
 
-def test_a_rate_is_asked_of_each_case_in_which_the_server_sets_it() -> None:
-    asked = {case.name for case in CASES if not (case.is_paced or case.shared_core)}
-    assert asked <= set(BARS)
-
-
 @pytest.mark.parametrize(
     ("bar", "ratio", "verdict"),
     [
