@@ -36,7 +36,17 @@ from beanrow.errors import (
 )
 
 if TYPE_CHECKING:
-    from beanrow.client import Codec, Connection, Job, JobStats, ServerStats, TubeStats
+    from beanrow.client import (
+        Codec,
+        Connection,
+        Job,
+        JobStats,
+        Outcome,
+        Pipeline,
+        ServerStats,
+        SomeRefused,
+        TubeStats,
+    )
 else:
 
     def __getattr__(name):
@@ -80,9 +90,12 @@ __all__ = [
     "NotFound",
     "NotIgnored",
     "OutOfMemory",
+    "Outcome",
+    "Pipeline",
     "ProtocolError",
     "ReplyError",
     "ServerStats",
+    "SomeRefused",
     "TubeStats",
     "UnknownCommand",
     "__version__",

@@ -10,8 +10,8 @@ import pytest
 
 import beanrow
 from beanrow import Connection, Job
-from beanrow.client.stream import KEEPALIVE_IDLE_S
-from beanrow.client.sync import DEADLINE_QUESTIONS
+from beanrow.client.reservations import DEADLINE_QUESTIONS
+from beanrow.client.sockets import KEEPALIVE_IDLE_S
 from tests.peers import RunningServer, running_beanrow
 
 
@@ -100,7 +100,7 @@ def test_a_lost_job_is_told_by_the_command_that_missed_it(
         getattr(job, verb)()
     assert caught.value.job_id == 1
     assert not job.reserved
-    assert not queue._reserved
+    assert not queue._reservations
 
 
 def test_touch_begins_the_time_to_run_anew(queue: Connection) -> None:

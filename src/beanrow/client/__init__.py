@@ -1,7 +1,9 @@
 """The Python client: connections, jobs and their stats."""
 
 from beanrow.client.codec import Codec
+from beanrow.client.flight import Outcome
 from beanrow.client.job import Job
+from beanrow.client.pipeline import Pipeline, SomeRefused
 from beanrow.client.stats import JobStats, ServerStats, Stats, TubeStats
 from beanrow.client.sync import Connection
 from beanrow.protocol.limits import DEFAULT_PORT
@@ -15,7 +17,10 @@ __all__ = [
     "Connection",
     "Job",
     "JobStats",
+    "Outcome",
+    "Pipeline",
     "ServerStats",
+    "SomeRefused",
     "Stats",
     "TubeStats",
 ]

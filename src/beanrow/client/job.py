@@ -1,4 +1,4 @@
-"""A job as a client holds it."""
+"""A job as a client holds it: what all of them are, and the one of the blocking client."""
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,19 +12,12 @@ if TYPE_CHECKING:
     from beanrow.client.sync import Connection
 
 
-class Job:
-    """A job that a connection has reserved or found, and what can be done with it.
+class BaseJob:
+    """A job that some connection has reserved or found."""
 
-    As a context manager, a reserved job is deleted when the block succeeds and released when an
-    exception leaves it; unless the block has itself deleted, released or buried it.
-    """
+    __slots__ = ("_codec", "id", "raw_body", "reserved")
 
-    __slots__ = ("_codec", "_connection", "id", "raw_body", "reserved")
-
-    def __init__(
-        self, connection: "Connection", codec: Codec, found: JobFound, *, reserved: bool
-    ) -> None:
-        self._connection = connection
+    def __init__(self, codec: Codec, found: JobFound, *, reserved: bool) -> None:
         self._codec = codec
         #: The server's number for the job.
         self.id = found.id
@@ -41,6 +34,37 @@ class Job:
         Raises CodecError. The job is yours all the same: bury it, so that somebody can look.
         """
         return decode_body(self._codec, self.id, self.raw_body)
+
+    def must_be_reserved(self) -> None:
+        """Raise InvalidArgument for a job that its block could not finish."""
+        if not self.reserved:
+            raise InvalidArgument(f"job {self.id} is not reserved, so there is nothing to finish")
+
+    def note_not_released(self, error: BaseException, second: BeanrowError) -> None:
+        """Add to the error that left a block, which is the one to tell, what followed from it.
+
+        The server gives the job back by itself when its time is over or the connection ends.
+        """
+        error.add_note(f"job {self.id} could not be released: {second}")
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}{', reserved' if self.reserved else ''}>"
+
+
+class Job(BaseJob):
+    """A job that a connection has reserved or found, and what can be done with it.
+
+    As a context manager, a reserved job is deleted when the block succeeds and released when an
+    exception leaves it; unless the block has itself deleted, released or buried it.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(
+        self, connection: "Connection", codec: Codec, found: JobFound, *, reserved: bool
+    ) -> None:
+        super().__init__(codec, found, reserved=reserved)
+        self._connection = connection
 
     def delete(self) -> None:
         """Remove the job: it is done. Raises NotFound."""
@@ -71,8 +95,7 @@ class Job:
         return self._connection.stats_job(self)
 
     def __enter__(self) -> Self:
-        if not self.reserved:
-            raise InvalidArgument(f"job {self.id} is not reserved, so there is nothing to finish")
+        self.must_be_reserved()
         return self
 
     def __exit__(
@@ -89,9 +112,9 @@ class Job:
         try:
             self.release()
         except BeanrowError as second:
-            # The first error is the one to tell. The server gives the job back by itself when
-            # its time is over or the connection ends.
-            error.add_note(f"job {self.id} could not be released: {second}")
+            self.note_not_released(error, second)
 
-    def __repr__(self) -> str:
-        return f"<Job {self.id}{', reserved' if self.reserved else ''}>"
+
+def id_of(job: int | BaseJob) -> int:
+    """Find the id that a user means, who may give either."""
+    return job.id if isinstance(job, BaseJob) else job

@@ -1,25 +1,27 @@
 """The blocking client: `Connection`, a method for every command.
 
-What commands look like on the wire is `protocol.requests`, how bytes travel is `stream`; here is
-what is left, which is little.
+What commands look like on the wire is `protocol.requests`, what is remembered of jobs is
+`reservations`, how bytes travel is `stream`; here is what is left, which is little. `aio` is the
+same for asyncio, method for method.
 """
 
-from itertools import islice
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Final, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 from beanrow.client.address import parse_address
 from beanrow.client.codec import Codec, encode_body, find_codec
-from beanrow.client.job import Job
+from beanrow.client.job import Job, id_of
+from beanrow.client.pipeline import Pipeline, Progress
+from beanrow.client.reservations import Reservations, Steps, job_stats
 from beanrow.client.stats import JobStats, ServerStats, TubeStats
 from beanrow.client.stream import Stream
-from beanrow.errors import Buried, DeadlineSoon, NotFound
+from beanrow.errors import BeanrowError
 from beanrow.protocol import requests
 from beanrow.protocol.limits import DEFAULT_PORT
 from beanrow.protocol.requests import DEFAULT_PRIORITY, DEFAULT_TTR_S, JobFound, Request
 
-#: How many jobs are asked about, one after the other, when one of them has less than a second left.
-DEADLINE_QUESTIONS: Final = 32
+Result = TypeVar("Result")
 
 
 class Connection:
@@ -53,8 +55,7 @@ class Connection:
         self._codec = find_codec(codec)
         self._stream = Stream(parse_address(host, port), connect_timeout, io_timeout)
         self._call = self._stream.exchange
-        # Ids, those first whose time to run began first; some may have timed out unnoticed.
-        self._reserved: dict[int, None] = {}
+        self._reservations = Reservations()
 
     # Producers.
 
@@ -78,6 +79,36 @@ class Connection:
         """
         data = encode_body(self._codec, body)
         return self._call(requests.put(data, priority, delay, ttr))
+
+    def put_many(
+        self,
+        bodies: Iterable[Any],
+        priority: int = DEFAULT_PRIORITY,
+        delay: int = 0,
+        ttr: int = DEFAULT_TTR_S,
+        *,
+        progress: Progress | None = None,
+    ) -> list[int]:
+        """Put a job for each body, many in one round trip; returns the ids in order.
+
+        `progress` is called now and then with the number of those that are answered. Raises
+        SomeRefused, with all results, when all have been tried.
+        """
+        with self._pipeline(progress) as pipeline:
+            for body in bodies:
+                pipeline.put(body, priority, delay, ttr)
+        return pipeline.results
+
+    def pipeline(self, *, check: bool = True, progress: Progress | None = None) -> Pipeline:
+        """Make a pipeline, to send commands of several kinds without waiting for each reply.
+
+        Use it in a `with` statement, whose end waits for all replies and raises SomeRefused if
+        there are refusals; with `check=False` it is for you to look at the outcomes. Until then the
+        connection is for the pipeline alone. `progress` is as in `put_many`.
+        """
+        return Pipeline(
+            self._stream, self._codec, self._reservations, check=check, progress=progress
+        )
 
     # Workers.
 
@@ -106,40 +137,40 @@ class Connection:
         reserved before has less than a second left; of many jobs only those reserved or touched
         the longest ago are asked about.
         """
-        try:
-            found = self._call(requests.reserve(timeout))
-        except DeadlineSoon as error:
-            raise DeadlineSoon(error.command, job_ids=self._near_deadline()) from None
-        return None if found is None else self._job(found, reserved=True)
+        found = self._run(self._reservations.reserve(timeout))
+        return None if found is None else self._job(found)
 
     def reserve_job(self, job: int | Job) -> Job:
         """Reserve this job, be it ready, delayed or buried. Raises NotFound."""
-        return self._job(self._call(requests.reserve_job(_id(job))), reserved=True)
+        return self._job(self._call(self._reservations.reserve_job(job)))
 
     def delete(self, job: int | Job) -> None:
         """Remove a job: one reserved here, or one that nobody has reserved. Raises NotFound."""
-        self._finish(job, requests.delete(_id(job)))
+        self._call(self._reservations.delete(job))
+
+    def delete_many(self, jobs: Iterable[int | Job], *, progress: Progress | None = None) -> None:
+        """Remove jobs, many in one round trip; `progress` and errors are as in `put_many`."""
+        with self._pipeline(progress) as pipeline:
+            for job in jobs:
+                pipeline.delete(job)
 
     def release(self, job: int | Job, priority: int | None = None, delay: int = 0) -> None:
         """Give a reserved job back; see `Job.release`."""
-        priority = self._priority("release", job, priority)
-        self._finish(job, requests.release(_id(job), priority, delay))
+        self._run(self._reservations.release_keeping(job, priority, delay))
 
     def bury(self, job: int | Job, priority: int | None = None) -> None:
         """Put a reserved job aside; see `Job.bury`."""
-        priority = self._priority("bury", job, priority)
-        self._finish(job, requests.bury(_id(job), priority))
+        self._run(self._reservations.bury_keeping(job, priority))
 
     def touch(self, job: int | Job) -> None:
         """Let the time to run of a reserved job begin anew. Raises NotFound if it is over."""
-        self._call(requests.touch(_id(job)))
-        self._remember(_id(job))
+        self._call(self._reservations.touch(job))
 
     # Maintainers.
 
     def peek(self, job: int | Job) -> Job | None:
         """Look at a job in whatever state; None when there is no such job."""
-        return self._peeked(requests.peek(_id(job)))
+        return self._peeked(requests.peek(id_of(job)))
 
     def peek_ready(self) -> Job | None:
         """Look at the ready job of the tube in use that is next, if any."""
@@ -162,7 +193,7 @@ class Connection:
 
     def kick_job(self, job: int | Job) -> None:
         """Make one buried or delayed job ready. Raises NotFound."""
-        self._call(requests.kick_job(_id(job)))
+        self._call(requests.kick_job(id_of(job)))
 
     def pause_tube(self, tube: str, delay: int) -> None:
         """Let no job of the tube be reserved for `delay` seconds. Raises NotFound."""
@@ -182,7 +213,7 @@ class Connection:
 
     def stats_job(self, job: int | Job) -> JobStats:
         """Ask for the state and the numbers of a job. Raises NotFound."""
-        return self._call(requests.stats_job(_id(job)).then(JobStats.from_document))
+        return self._call(job_stats(job))
 
     # The end.
 
@@ -218,65 +249,28 @@ class Connection:
 
     # What the methods above share.
 
-    def _job(self, found: JobFound, *, reserved: bool) -> Job:
-        if reserved:
-            self._remember(found.id)
+    def _job(self, found: JobFound, *, reserved: bool = True) -> Job:
         return Job(self, self._codec, found, reserved=reserved)
 
     def _peeked(self, request: Request[JobFound | None]) -> Job | None:
         found = self._call(request)
         return None if found is None else self._job(found, reserved=False)
 
-    def _finish(self, job: int | Job, request: Request[None]) -> None:
-        """Run a command that ends a reservation, unless the server does not execute it."""
+    def _pipeline(self, progress: Progress | None) -> Pipeline:
+        return Pipeline(
+            self._stream, self._codec, self._reservations, progress=progress, keep_results=True
+        )
+
+    def _run(self, steps: Steps[Result]) -> Result:
         try:
-            self._call(request)
-        except (NotFound, Buried):
-            self._forget(job)
-            raise
-        self._forget(job)
-
-    def _remember(self, job_id: int) -> None:
-        self._reserved.pop(job_id, None)
-        self._reserved[job_id] = None  # as the last one
-
-    def _forget(self, job: int | Job) -> None:
-        self._reserved.pop(_id(job), None)
-        if isinstance(job, Job):
-            job.reserved = False
-
-    def _priority(self, verb: str, job: int | Job, priority: int | None) -> int:
-        """Find out the priority that a job keeps when none is given.
-
-        A job that is lost by then is told as `verb` would have told it.
-        """
-        if priority is not None:
-            return priority
-        try:
-            return self.stats_job(job).pri
-        except NotFound:
-            self._forget(job)
-            raise NotFound(f"{verb} {_id(job)}", _id(job)) from None
-
-    def _near_deadline(self) -> tuple[int, ...]:
-        """Find the jobs that a DEADLINE_SOON is about: it does not say, and neither did RESERVED
-        say how long their time to run is. One reservation needs no question, several do.
-        """
-        if len(self._reserved) == 1:
-            return tuple(self._reserved)
-        oldest = list(islice(self._reserved, DEADLINE_QUESTIONS))
-        return tuple(filter(self._is_near_deadline, sorted(oldest)))
-
-    def _is_near_deadline(self, job_id: int) -> bool:
-        try:
-            stats = self.stats_job(job_id)
-        except NotFound:
-            stats = None
-        if stats is None or stats.state != "reserved":
-            self._forget(job_id)  # its time to run ended unnoticed
-            return False
-        return stats.time_left == 0
-
-
-def _id(job: int | Job) -> int:
-    return job.id if isinstance(job, Job) else job
+            request = next(steps)
+            while True:
+                try:
+                    result = self._call(request)
+                except BeanrowError as error:
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(result)
+        except StopIteration as end:
+            outcome: Result = end.value
+            return outcome
