@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beanrow.engine.job import Job
-from beanrow.engine.jobs import FEWEST_BUCKETS, MOST, Jobs
+from beanrow.engine.jobs import MOST, STEP, Jobs
 from beanrow.engine.tube import Tube
 
 TUBE = Tube(1, b"default")
@@ -34,11 +34,11 @@ def test_the_table_is_a_dict(steps: list[int | list[int]]) -> None:
     for known in model.values():
         jobs.remove(known)
     check_table(jobs, {})
-    assert len(jobs._buckets) == FEWEST_BUCKETS
+    assert len(jobs._buckets) == STEP
 
 
 def check_table(jobs: Jobs, model: dict[int, Job]) -> None:
     assert len(jobs) == len(model)
     assert sorted(jobs) == sorted(model)
     assert all(jobs.get(job_id) is job for job_id, job in model.items())
-    assert len(jobs) / MOST <= len(jobs._buckets) <= max(FEWEST_BUCKETS, MOST * len(jobs) + 1)
+    assert len(jobs) / MOST <= len(jobs._buckets) <= max(STEP, MOST * len(jobs) + STEP)

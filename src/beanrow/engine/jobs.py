@@ -1,4 +1,4 @@
-"""All jobs by their id: a hash table that grows and shrinks by one bucket at a time.
+"""All jobs by their id: a hash table that grows and shrinks by a few buckets at a time.
 
 The strategy is linear hashing. The low bits of an id name its bucket, and the jobs of a bucket are
 a chain that is linked through the jobs themselves. The table ends somewhere between two powers of
@@ -22,8 +22,8 @@ from beanrow.native import i64
 #: it shrinks. In between lies room for jobs that come and go.
 MOST: Final = 2
 
-#: A power of two. The table begins with so many buckets, and never has fewer.
-FEWEST_BUCKETS: Final = 8
+#: A power of two: so many buckets come or go at a time, and as many are there at least.
+STEP: Final = 8
 
 LARGEST_ID: Final = (1 << 63) - 1
 
@@ -34,14 +34,14 @@ class Jobs:
     __slots__ = ("_buckets", "_count", "_end", "_fewest", "_mask", "_most")
 
     def __init__(self) -> None:
-        self._buckets: list[Job | None] = [None] * FEWEST_BUCKETS
+        self._buckets: list[Job | None] = [None] * STEP
         self._count: i64 = 0
         #: How many buckets there are, and how few and how many jobs are right for them.
-        self._end: i64 = FEWEST_BUCKETS
+        self._end: i64 = STEP
         self._fewest: i64 = 0
-        self._most: i64 = MOST * FEWEST_BUCKETS
+        self._most: i64 = MOST * STEP
         #: The bits of an id that name a bucket: as many as the last bucket needs.
-        self._mask: i64 = FEWEST_BUCKETS - 1
+        self._mask: i64 = STEP - 1
 
     def get(self, job_id: int) -> Job | None:
         """Find a job by any number from 0 that a client may take for its id."""
@@ -61,11 +61,12 @@ class Jobs:
         place = job.id & self._mask
         if place >= self._end:
             place &= self._mask >> 1
-        job.next = self._buckets[place]
-        self._buckets[place] = job
+        buckets = self._buckets
+        job.next = buckets[place]
+        buckets[place] = job
         self._count += 1
         if self._count > self._most:
-            self._split()
+            self._grow()
 
     def remove(self, job: Job) -> None:
         """Let go of a job that is here."""
@@ -83,43 +84,52 @@ class Jobs:
         job.next = None
         self._count -= 1
         while self._count < self._fewest:
-            self._merge()
+            self._shrink()
 
-    def _split(self) -> None:
-        """Make one more bucket, and move into it what belongs there."""
+    def _grow(self) -> None:
+        """Add a few buckets: of what belongs there and is still in others."""
         buckets = self._buckets
-        if self._end > self._mask:
-            self._mask += self._end
-        lower = self._end & (self._mask >> 1)
-        job = buckets[lower]
-        buckets[lower] = None
-        buckets.append(None)
+        end = self._end
+        if end > self._mask:
+            self._mask += end
+        mask = self._mask
+        for place in range(end, end + STEP):
+            lower = place & (mask >> 1)
+            job = buckets[lower]
+            staying: Job | None = None
+            leaving: Job | None = None
+            while job is not None:
+                following = job.next
+                if job.id & mask == place:
+                    job.next = leaving
+                    leaving = job
+                else:
+                    job.next = staying
+                    staying = job
+                job = following
+            buckets[lower] = staying
+            buckets.append(leaving)
         self._resized()
-        while job is not None:
-            following = job.next
-            place = job.id & self._mask
-            job.next = buckets[place]
-            buckets[place] = job
-            job = following
 
-    def _merge(self) -> None:
-        """Do without the last bucket."""
+    def _shrink(self) -> None:
+        """Do without the last few buckets."""
         buckets = self._buckets
-        job = buckets.pop()
+        for place in range(self._end - 1, self._end - 1 - STEP, -1):
+            lower = place & (self._mask >> 1)
+            job = buckets.pop()
+            while job is not None:
+                following = job.next
+                job.next = buckets[lower]
+                buckets[lower] = job
+                job = following
         self._resized()
-        lower = self._end & (self._mask >> 1)
-        while job is not None:
-            following = job.next
-            job.next = buckets[lower]
-            buckets[lower] = job
-            job = following
-        if not lower:
+        if self._end == (self._mask >> 1) + 1:
             self._mask >>= 1
 
     def _resized(self) -> None:
         self._end = len(self._buckets)
         self._most = MOST * self._end
-        self._fewest = self._end // MOST if self._end > FEWEST_BUCKETS else 0
+        self._fewest = self._end // MOST if self._end > STEP else 0
 
     def __getitem__(self, job_id: int) -> Job:
         job = self.get(job_id)

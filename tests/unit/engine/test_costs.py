@@ -29,14 +29,14 @@ def cost_of(action: Callable[[], object]) -> tuple[Counter[str], int]:
     """How often each function of the engine is called, and how many lines are executed."""
     calls: Counter[str] = Counter()
     lines = 0
-    resizing = ("Jobs._split", "Jobs._merge", "Jobs._resized")
+    resizing = ("Jobs._grow", "Jobs._shrink", "Jobs._resized")
 
     def trace(frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
         nonlocal lines
         if event == "call":
             if "/beanrow/engine/" not in frame.f_code.co_filename:
                 return None
-            # By one bucket now and then, whatever the size; its lines are counted.
+            # By a few buckets now and then, whatever the size; its lines are counted.
             if frame.f_code.co_qualname not in resizing:
                 calls[frame.f_code.co_qualname] += 1
         elif event == "line":

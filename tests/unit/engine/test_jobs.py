@@ -3,7 +3,7 @@
 import pytest
 
 from beanrow.engine.job import Job
-from beanrow.engine.jobs import FEWEST_BUCKETS, MOST, Jobs
+from beanrow.engine.jobs import MOST, STEP, Jobs
 from beanrow.engine.tube import Tube
 
 TUBE = Tube(1, b"default")
@@ -37,9 +37,7 @@ def test_a_job_is_found_by_its_id() -> None:
     assert set(jobs.values()) == {first, second}
 
 
-@pytest.mark.parametrize(
-    "job_id", [0, 3, 1 + FEWEST_BUCKETS, 2**32 + 1, 2**63 - 1, 2**63, 2**64 - 1]
-)
+@pytest.mark.parametrize("job_id", [0, 3, 1 + STEP, 2**32 + 1, 2**63 - 1, 2**63, 2**64 - 1])
 def test_any_other_number_finds_none(job_id: int) -> None:
     jobs = filled(1, 2)
     assert jobs.get(job_id) is None
@@ -60,8 +58,8 @@ def test_it_is_false_while_it_is_empty() -> None:
 
 
 def test_a_job_that_was_removed_is_not_found_and_can_come_again() -> None:
-    jobs = filled(1, 1 + FEWEST_BUCKETS, 1 + 2 * FEWEST_BUCKETS)  # one chain
-    for job_id in (1 + FEWEST_BUCKETS, 1, 1 + 2 * FEWEST_BUCKETS):
+    jobs = filled(1, 1 + STEP, 1 + 2 * STEP)  # one chain
+    for job_id in (1 + STEP, 1, 1 + 2 * STEP):
         gone = jobs[job_id]
         jobs.remove(gone)
         assert jobs.get(job_id) is None
@@ -79,15 +77,15 @@ def test_who_is_not_here_can_not_be_removed() -> None:
 
 def test_it_grows_with_the_jobs_and_shrinks_with_them() -> None:
     jobs = Jobs()
-    assert buckets(jobs) == FEWEST_BUCKETS
+    assert buckets(jobs) == STEP
     for job_id in range(1, 10_001):
         jobs.add(job(job_id))
         assert len(jobs) <= MOST * buckets(jobs)
     assert buckets(jobs) == 10_000 // MOST
     for job_id in range(1, 10_001):
         jobs.remove(jobs[job_id])
-        assert buckets(jobs) <= max(FEWEST_BUCKETS, MOST * len(jobs) + 1)
-    assert buckets(jobs) == FEWEST_BUCKETS
+        assert buckets(jobs) <= max(STEP, MOST * len(jobs) + STEP)
+    assert buckets(jobs) == STEP
 
 
 def test_its_size_stays_while_as_many_come_as_go() -> None:
