@@ -39,6 +39,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "client": frozenset({"protocol", "errors"}),
     "bench": frozenset({"errors"}),
     "cli": frozenset({"client", "errors", "protocol.limits"}),
+    "aio": frozenset({"client"}),
     # The package itself re-exports the client; `python -m beanrow` is its command line.
     "__init__": frozenset({"client", "errors"}),
     "__main__": frozenset({"cli"}),

@@ -72,6 +72,17 @@ class Outcome(Generic[Result]):
         if on_settled is not None:
             on_settled(self)
 
+    def also_tell(self, on_settled: "Callable[[Outcome[Any]], object]") -> None:
+        """Have one more told when this is settled."""
+        before = self._on_settled
+
+        def tell_both(outcome: "Outcome[Any]") -> None:
+            if before is not None:
+                before(outcome)
+            on_settled(outcome)
+
+        self._on_settled = tell_both
+
     def __repr__(self) -> str:
         if not self.done:
             return f"<Outcome of {self.command!r}: none yet>"
@@ -99,6 +110,14 @@ class Flight:
         return (
             len(self._waiting) < MAX_COMMANDS
             and self._given_bytes - self._answered_bytes < MAX_BYTES
+        )
+
+    @property
+    def half_empty(self) -> bool:
+        """Whether there is room for many commands, which are cheaper together."""
+        return (
+            len(self._waiting) <= MAX_COMMANDS // 2
+            and self._given_bytes - self._answered_bytes <= MAX_BYTES // 2
         )
 
     @property

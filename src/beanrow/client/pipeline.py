@@ -48,6 +48,14 @@ class SomeRefused(BeanrowError):  # noqa: N818 - an outcome with a name of its o
         return f"{self.refused} of {self.total} commands were refused; the first: {self.first}"
 
 
+def check_many(name: str, items: object) -> None:
+    """Refuse one text where many are asked for: its letters are hardly meant."""
+    if isinstance(items, str | bytes | bytearray | memoryview):
+        raise InvalidArgument(
+            f"{name}: {items!r:.60} is one body, not many; put it, or a list of it"
+        )
+
+
 class Tally:
     """Counts what becomes of the commands of a pipeline, and keeps results if told to."""
 
@@ -55,19 +63,21 @@ class Tally:
         self.given = self.answered = self.refused = 0
         #: The results or refusals of all answered commands, in order, if they are kept.
         self.results: list[Any] | None = [] if keep_results else None
+        #: What has ended the connection, told of the first command that it has hit.
+        self.lost: BeanrowError | None = None
         self._check = check
         self._progress = progress
         self._told = 0
         self._first: ReplyError | None = None
 
     def outcome(self, request: Request[Result]) -> Outcome[Result]:
-        """Make the outcome of one more command."""
-        self.given += 1
+        """Make the outcome of one more command; it is to be counted when it has been `given`."""
         return Outcome(request.line, self._settled)
 
     def _settled(self, outcome: Outcome[Any]) -> None:
         error = outcome.error
         if error is not None and not isinstance(error, ReplyError):
+            self.lost = self.lost or error
             return
         self.answered += 1
         if error is not None:
@@ -76,9 +86,9 @@ class Tally:
         if self.results is not None:
             self.results.append(outcome.result if error is None else error)
 
-    def report(self) -> None:
-        """Tell the user's callback, if the number has grown."""
-        if self._progress is not None and self.answered > self._told:
+    def report(self, at_least: int = 1) -> None:
+        """Tell the user's callback, if the number has grown by so much."""
+        if self._progress is not None and self.answered - self._told >= at_least:
             self._told = self.answered
             self._progress(self.answered)
 
@@ -200,6 +210,7 @@ class Pipeline:
         except BaseException as error:
             self._stream.abandon(flight, error)  # half a command may have joined
             raise
+        self._tally.given += 1
         if not flight.has_room:
             self._carry(len(flight) // 2)
         elif len(flight.out) >= SEND_BYTES:

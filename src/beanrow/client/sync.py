@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar, overload
 from beanrow.client.address import parse_address
 from beanrow.client.codec import Codec, encode_body, find_codec
 from beanrow.client.job import Job, id_of
-from beanrow.client.pipeline import Pipeline, Progress
+from beanrow.client.pipeline import Pipeline, Progress, check_many
 from beanrow.client.reservations import Reservations, Steps, job_stats
 from beanrow.client.stats import JobStats, ServerStats, TubeStats
 from beanrow.client.stream import Stream
@@ -94,6 +94,7 @@ class Connection:
         `progress` is called now and then with the number of those that are answered. Raises
         SomeRefused, with all results, when all have been tried.
         """
+        check_many("bodies", bodies)
         with self._pipeline(progress) as pipeline:
             for body in bodies:
                 pipeline.put(body, priority, delay, ttr)
