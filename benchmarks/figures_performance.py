@@ -136,12 +136,7 @@ def _losses(report: Report) -> Iterator[str]:
         if point["baseline"] and _is_below_1(point["rate_ratio"]):
             name = f"the point `{point['case']['name']}` of the curves"
             yield _loss(name, point["rate_ratio"], _spread_at(point), "beanstalkd's rate")
-    for theirs, ours in levels(report):
-        for what, name in MEMORY_LOSSES.items():
-            ratio = ours[what] / theirs[what]
-            if _is_below_1(1 / ratio):
-                bodies = f"bodies of {ours['body_bytes']:,} bytes"
-                yield f"{name}, {bodies}: {ratio:.2f} times beanstalkd's"
+    yield from _memory_losses(report)
     for case in report["redis"].get("cases", ()):
         if _is_below_1(case["rate_ratio"]):
             yield _loss(f"`{case['name']}`", case["rate_ratio"], spread(case), "the rate of Redis")
@@ -152,11 +147,16 @@ def _is_below_1(ratio: float) -> bool:
     return round(ratio, 2) < 1
 
 
-MEMORY_LOSSES = {
-    "empty_bytes": "memory of the empty server",
-    "bytes_per_job": "memory of each job",
-    "emptied_bytes": "memory of the emptied server",
-}
+def _memory_losses(report: Report) -> Iterator[str]:
+    pairs = levels(report)
+    empty = [one["empty_bytes"] for one in pairs[0]]
+    if _is_below_1(empty[0] / empty[1]):
+        yield f"memory of the empty server: {empty[1] / empty[0]:.2f} times beanstalkd's"
+    for theirs, ours in pairs:
+        for what, name in (("bytes_per_job", "each job"), ("emptied_bytes", "the emptied server")):
+            if _is_below_1(theirs[what] / ours[what]):
+                times = f"{ours[what] / theirs[what]:.2f} times beanstalkd's"
+                yield f"memory of {name}, bodies of {ours['body_bytes']:,} bytes: {times}"
 
 
 def _loss(name: str, ratio: float, around: tuple[float, float], what: str) -> str:
