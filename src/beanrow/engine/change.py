@@ -31,7 +31,8 @@ class Changes:
 
     def clear(self) -> None:
         self.jobs.clear()
-        self.pauses.clear()
+        if self.pauses:
+            self.pauses.clear()
 
 
 class JobFacts:

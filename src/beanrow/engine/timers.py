@@ -42,7 +42,9 @@ class Timers:
     def next_ns(self) -> int:
         """The moment for which the first node is filed; `NEVER_NS` without any."""
         nodes = self._heap.nodes
-        return nodes[0].rank if nodes else NEVER_NS
+        if nodes:  # no conditional expression: mypyc would make an object of the number
+            return nodes[0].rank
+        return NEVER_NS
 
     def take(self, now_ns: int) -> HeapNode | None:
         """Take out the first node whose moment has come."""

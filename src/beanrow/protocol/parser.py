@@ -16,11 +16,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from beanrow.build import COMPILED
+from beanrow.native import i64
 from beanrow.protocol.commands import PUT, Command, read_line, refused
 from beanrow.protocol.limits import MAX_LINE_BYTES
 from beanrow.protocol.replies import BAD_FORMAT, EXPECTED_CRLF, JOB_TOO_BIG, OUT_OF_MEMORY
 
 _CRLF: Final = b"\r\n"
+_CR: Final = 13
+_LF: Final = 10
 
 _LINE: Final = 0
 _LONG_LINE: Final = 1
@@ -74,13 +78,13 @@ class Parser:
             return self._collect() if self._state == _BODY else self._skip()
         buffer = self._buffer
         start = self._position
-        end = buffer.find(_CRLF, start)
+        if start >= len(buffer):
+            self._buffer = b""  # an idle client keeps nothing
+            self._position = 0
+            return None
+        end = _find_crlf(buffer, start)
         if end < 0:
-            if start < len(buffer):
-                self._keep_unfinished_line()
-            else:
-                self._buffer = b""  # an idle client keeps nothing
-                self._position = 0
+            self._keep_unfinished_line()
             return None
         self._position = end + 2
         if end - start > MAX_LINE_BYTES - 2 or self._state == _LONG_LINE:
@@ -166,3 +170,19 @@ class Parser:
         refusal = self.begun
         self.begun = None
         return refusal
+
+
+def _find_crlf(buffer: bytes, start: int) -> int:
+    """The place of the first CRLF from `start` on; -1 without any.
+
+    A call of `bytes.find` takes a tenth of all that the compiled server does for a command outside
+    the system; the line is nearly always shorter than what it takes to begin.
+    """
+    if COMPILED:
+        place: i64 = start
+        last: i64 = min(len(buffer) - 1, start + MAX_LINE_BYTES)
+        while place < last:
+            if buffer[place] == _CR and buffer[place + 1] == _LF:
+                return place
+            place += 1
+    return buffer.find(_CRLF, start)

@@ -290,7 +290,7 @@ class Server:
         if connection.is_closed:
             return
         try:
-            if connection.has_changes or connection.held:
+            if connection.has_changes or connection.held_bytes:
                 self._gate.part(connection)
             if connection.unsent_bytes > connection.held_bytes:
                 connection.send()
