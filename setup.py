@@ -41,6 +41,7 @@ COMPILED_MODULES: Final = [
     "protocol.limits",
     "protocol.parser",
     "protocol.replies",
+    "protocol.scanning",
     "server.acceptor",
     "server.clock",
     "server.connection",

@@ -14,6 +14,7 @@ from typing import Final
 
 from beanrow.protocol.limits import MAX_U32, MAX_U64, TUBE_NAME, TUBE_NAME_BYTES
 from beanrow.protocol.replies import BAD_FORMAT, UNKNOWN_COMMAND
+from beanrow.protocol.scanning import read_decimal
 
 PUT: Final = 0
 PEEK: Final = 1
@@ -213,12 +214,10 @@ class _Put(Verb):
 
 
 def _one_number(verb: int, text: bytes, largest: int) -> Command:
-    digits = text if text.isdigit() else text.lstrip(b" ")
-    if digits.isdigit():
-        number = int(digits)
-        if number <= largest:
-            return Command(verb, number)
-    return refused(BAD_FORMAT)
+    number = read_decimal(text)
+    if number < 0:
+        number = read_decimal(text.lstrip(b" "))
+    return Command(verb, number) if 0 <= number <= largest else refused(BAD_FORMAT)
 
 
 #: Producers repeat themselves: same priority, delay and ttr, and bodies of much the same size. To

@@ -5,6 +5,9 @@ from typing import Final
 
 DEFAULT_PORT: Final = 11300
 
+#: What ends every line, and every body.
+CRLF: Final = b"\r\n"
+
 #: The longest command line, its CRLF included.
 MAX_LINE_BYTES: Final = 224
 

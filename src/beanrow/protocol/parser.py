@@ -16,15 +16,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from beanrow.build import COMPILED
-from beanrow.native import i64
 from beanrow.protocol.commands import PUT, Command, read_line, refused
-from beanrow.protocol.limits import MAX_LINE_BYTES
+from beanrow.protocol.limits import CRLF, MAX_LINE_BYTES
 from beanrow.protocol.replies import BAD_FORMAT, EXPECTED_CRLF, JOB_TOO_BIG, OUT_OF_MEMORY
-
-_CRLF: Final = b"\r\n"
-_CR: Final = 13
-_LF: Final = 10
+from beanrow.protocol.scanning import find_crlf, is_crlf
 
 _LINE: Final = 0
 _LONG_LINE: Final = 1
@@ -82,7 +77,7 @@ class Parser:
             self._buffer = b""  # an idle client keeps nothing
             self._position = 0
             return None
-        end = _find_crlf(buffer, start)
+        end = find_crlf(buffer, start)
         if end < 0:
             self._keep_unfinished_line()
             return None
@@ -116,7 +111,7 @@ class Parser:
             self.begun = put
             return self._collect()
         self._position = end + 2
-        if self._buffer.startswith(_CRLF, end):
+        if is_crlf(self._buffer, end):
             put.body = self._buffer[start:end]
         else:
             put.error = EXPECTED_CRLF
@@ -142,7 +137,7 @@ class Parser:
         self.begun = None
         body = self._body
         self._body = bytearray()
-        if not body.endswith(_CRLF):
+        if not body.endswith(CRLF):
             put.error = EXPECTED_CRLF
             return put
         try:
@@ -170,19 +165,3 @@ class Parser:
         refusal = self.begun
         self.begun = None
         return refusal
-
-
-def _find_crlf(buffer: bytes, start: int) -> int:
-    """The place of the first CRLF from `start` on; -1 without any.
-
-    A call of `bytes.find` takes a tenth of all that the compiled server does for a command outside
-    the system; the line is nearly always shorter than what it takes to begin.
-    """
-    if COMPILED:
-        place: i64 = start
-        last: i64 = min(len(buffer) - 1, start + MAX_LINE_BYTES)
-        while place < last:
-            if buffer[place] == _CR and buffer[place + 1] == _LF:
-                return place
-            place += 1
-    return buffer.find(_CRLF, start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-CRLF: Final = b"\r\n"
+from beanrow.protocol.limits import CRLF
 
 BURIED: Final = b"BURIED\r\n"
 DEADLINE_SOON: Final = b"DEADLINE_SOON\r\n"

@@ -16,8 +16,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from beanrow.errors import InvalidArgument, ProtocolError
 from beanrow.protocol.documents import parse_list, parse_mapping
-from beanrow.protocol.limits import MAX_TUBE_NAME_BYTES, MAX_U32, MAX_U64, TUBE_NAME
-from beanrow.protocol.responses import CRLF, Response
+from beanrow.protocol.limits import CRLF, MAX_TUBE_NAME_BYTES, MAX_U32, MAX_U64, TUBE_NAME
+from beanrow.protocol.responses import Response
 
 #: What clients say when their user does not: the middle of the priorities, and two minutes.
 DEFAULT_PRIORITY: Final = 2**31

@@ -22,9 +22,7 @@ from enum import Enum, auto
 from typing import Final
 
 from beanrow import errors
-from beanrow.protocol.limits import MAX_JOB_BYTES, MAX_LINE_BYTES, MAX_U64, TUBE_NAME
-
-CRLF: Final = b"\r\n"
+from beanrow.protocol.limits import CRLF, MAX_JOB_BYTES, MAX_LINE_BYTES, MAX_U64, TUBE_NAME
 
 #: From the word of a reply to the exception that tells it to the user.
 ERRORS: Final[Mapping[str, type[errors.ReplyError]]] = {
