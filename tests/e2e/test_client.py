@@ -1,10 +1,11 @@
-"""The client against both real servers: what it does with beanrow it does with beanstalkd."""
+"""Both clients against both real servers: what they do with beanrow they do with beanstalkd."""
 
 import signal
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,19 @@ import beanrow
 from beanrow import Connection, Job
 from beanrow.client.reservations import DEADLINE_QUESTIONS
 from beanrow.client.sockets import KEEPALIVE_IDLE_S
+from tests.e2e.both_clients import CLIENTS, Blocking, Connect
 from tests.peers import RunningServer, running_beanrow
 
 
+@pytest.fixture(params=CLIENTS.values(), ids=list(CLIENTS))
+def connect(request: pytest.FixtureRequest) -> Connect:
+    found: Connect = request.param
+    return found
+
+
 @pytest.fixture
-def queue(either_server: RunningServer) -> Iterator[Connection]:
-    with Connection(either_server.host, either_server.port, io_timeout=5) as connection:
+def queue(either_server: RunningServer, connect: Connect) -> Iterator[Connection]:
+    with connect(either_server.host, either_server.port, io_timeout=5) as connection:
         yield connection
 
 
@@ -120,8 +128,11 @@ def test_a_time_out_beyond_what_a_socket_can_count_is_one(queue: Connection) -> 
     assert job.id == 1
 
 
-def test_the_socket_sends_at_once_and_notices_a_vanished_host(queue: Connection) -> None:
-    options = queue._stream._socket.getsockopt
+def test_the_socket_sends_at_once_and_notices_a_vanished_host(queue: Any) -> None:
+    if isinstance(queue, Blocking):
+        options = queue.target._wire._transport.get_extra_info("socket").getsockopt
+    else:
+        options = queue._stream._socket.getsockopt
     assert options(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     assert options(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert options(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE_S
@@ -314,9 +325,9 @@ def test_a_draining_server_takes_no_jobs(queue: Connection, either_server: Runni
 
 
 def test_a_body_that_cannot_be_decoded_leaves_the_job_to_be_buried(
-    either_server: RunningServer,
+    either_server: RunningServer, connect: Connect
 ) -> None:
-    with Connection(either_server.host, either_server.port, codec="json") as queue:
+    with connect(either_server.host, either_server.port, codec="json") as queue:
         queue.put({"to": "you"})
         with Connection(either_server.host, either_server.port) as other:
             other.put(b"{")
@@ -330,15 +341,16 @@ def test_a_body_that_cannot_be_decoded_leaves_the_job_to_be_buried(
 
 
 def test_jobs_of_a_client_that_quits_are_ready_again(
-    queue: Connection, either_server: RunningServer
+    queue: Connection, either_server: RunningServer, connect: Connect
 ) -> None:
     queue.put("a")
-    other = Connection(either_server.host, either_server.port)
+    other = connect(either_server.host, either_server.port)
     reserved(other)
     other.quit()
     other.quit()
     assert other.closed
-    assert reserved(queue).stats().reserves == 2
+    with other:
+        assert reserved(queue).stats().reserves == 2
 
 
 def test_a_closed_connection_says_so(queue: Connection) -> None:
@@ -361,9 +373,9 @@ def test_a_server_that_ends_is_told_at_once(
         queue.using()
 
 
-def test_a_unix_socket_works_too(tmp_path: Path) -> None:
+def test_a_unix_socket_works_too(tmp_path: Path, connect: Connect) -> None:
     path = tmp_path / "queue.sock"
     with running_beanrow("-l", f"unix:{path}"):
         for address in (str(path), f"unix:{path}", f"unix://{path}"):
-            with Connection(address) as queue:
+            with connect(address) as queue:
                 assert queue.using() == "default"

@@ -79,8 +79,7 @@ class Pipeline:
         if self._last is not None:
             await self._wire.settled(self._last)
             self._tally.report()
-            if self._tally.lost is not None:
-                raise self._tally.lost
+        self._tally.raise_lost()
 
     async def __aenter__(self) -> Self:
         if self._state != "has not been entered":
@@ -107,8 +106,6 @@ class Pipeline:
     async def _add(self, request: Request[Result]) -> Outcome[Result]:
         if self._state != "is open":
             raise InvalidArgument(f"{request.line}: the pipeline {self._state}")
-        if self._tally.lost is not None:
-            raise self._tally.lost
         outcome = self._tally.outcome(request)
         await self._wire.send(request, outcome)
         self._tally.given += 1

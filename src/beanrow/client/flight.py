@@ -168,6 +168,8 @@ class Flight:
             if response is None:
                 return
             request, outcome, end_bytes = self._waiting[0]
+            if end_bytes >= self._sent_bytes and len(self._reader):
+                raise ProtocolError(f"{request.line}: more than one reply")
             error = result = None
             try:
                 result = request.result(response)
@@ -177,12 +179,12 @@ class Flight:
             self._waiting.popleft()
             self._answered_bytes = end_bytes
         if len(self._reader):
-            raise ProtocolError("more than one reply to a command, or one that nobody asked for")
+            raise ProtocolError("the server spoke unasked")
 
     def fail(self, error: BaseException, why: str) -> None:
         """Settle all that is left, since the connection has ended by `error`.
 
-        `why` continues "since": what was sent may or may not have been executed.
+        `why` is a sentence. What was sent may or may not have been executed.
         """
         kind = type(error) if isinstance(error, ConnectionProblem) else ConnectionLost
         waiting, self._waiting = self._waiting, deque()
@@ -194,6 +196,8 @@ class Flight:
             elif isinstance(error, ProtocolError):
                 told, error = error, ConnectionLost()  # which is about the first of them only
             else:
-                told = kind(f"{request.line}: sent, but its outcome is unknown, since {why}")
+                told = kind(
+                    f"{request.line}: {why} before the reply; nobody knows whether it was executed"
+                )
             outcome.settle(None, told)
         self.out.clear()

@@ -99,6 +99,11 @@ class Tally:
                 self.refused, self.given, self._first, tuple(self.results or ())
             ) from self._first
 
+    def raise_lost(self) -> None:
+        """Raise what has ended the connection before all were answered, if that is so."""
+        if self.lost is not None:
+            raise self.lost
+
     def note(self, error: BaseException) -> None:
         """Tell, with the error that ended a pipeline, how far it came."""
         error.add_note(
@@ -172,8 +177,9 @@ class Pipeline:
         return self._tally.results or []
 
     def flush(self) -> None:
-        """Send what has not been sent, and wait for all replies."""
+        """Wait for all replies; raises what has ended the connection instead."""
         self._carry(0)
+        self._tally.raise_lost()
 
     def __enter__(self) -> Self:
         if self._state != "has not been entered":
@@ -218,7 +224,8 @@ class Pipeline:
         return outcome
 
     def _carry(self, at_most: int) -> None:
-        self._stream.carry(self._flight, at_most)
+        if not self._flight.empty:
+            self._stream.carry(self._flight, at_most)
         self._tally.report()
 
     def _end_by(self, error: BaseException) -> None:
@@ -230,7 +237,7 @@ class Pipeline:
         """
         if isinstance(error, Exception):
             try:
-                self.flush()
+                self._carry(0)
             except BeanrowError as second:
                 error.add_note(f"the pipeline could not be finished: {second}")
         elif self._stream.open and not self._flight.empty:

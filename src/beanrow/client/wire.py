@@ -128,7 +128,7 @@ class Wire(asyncio.Protocol):
 
     def close(self, ended_by: str = "was closed") -> None:
         """Close at once; what is under way ends in ConnectionClosed."""
-        self._end(ConnectionClosed(f"the connection {ended_by}"), ended_by)
+        self._end(ConnectionClosed(f"the connection to {self.address} {ended_by}"), ended_by)
 
     async def close_and_wait(self) -> None:
         """Close, and wait until the socket is closed as well."""
@@ -147,7 +147,7 @@ class Wire(asyncio.Protocol):
         try:
             self._flight.feed(data)
         except ProtocolError as error:
-            self._end(error, f"was given up after an error ({error})")
+            self._end(error)
         else:
             self._watch_silence()
             self._look_for_room()
@@ -162,8 +162,10 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._quitting:
             self.close()
-        told = f"{self.address} has closed the connection" if error is None else str(error)
-        self._end(ConnectionLost(told), f"was given up after an error ({told})")
+        if error is None:
+            self._end(ConnectionLost(f"{self.address} has closed the connection"))
+        else:
+            self._end(ConnectionLost(f"the connection to {self.address} ended ({error})"))
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -219,14 +221,14 @@ class Wire(asyncio.Protocol):
             self._flight.sent(len(data))
             self._transport.write(data)
 
-    def _end(self, error: BeanrowError, ended_by: str) -> None:
+    def _end(self, error: BeanrowError, ended_by: str | None = None) -> None:
         """Close the socket, and tell all who wait; or else the next who comes."""
         if self._ended_by is not None:
             return
-        self._ended_by = ended_by
+        self._ended_by = ended_by or f"was given up after an error ({error})"
         if self._flight.empty and not isinstance(error, ConnectionClosed):
             self._untold = error
-        self._flight.fail(error, f"the connection to {self.address} {ended_by}")
+        self._flight.fail(error, str(error))
         for handle in (self._timer, self._flush_soon):
             if handle is not None:
                 handle.cancel()
@@ -259,8 +261,7 @@ class Wire(asyncio.Protocol):
         if self._loop.time() < due_s:
             self._timer = self._loop.call_at(due_s, self._look_at_silence)
             return
-        silence = f"no sign of {self.address} (io_timeout is {io_s} s)"
-        self._end(IOTimeout(silence), f"was given up after an error ({silence})")
+        self._end(IOTimeout(f"no sign of {self.address} (io_timeout is {io_s} s)"))
 
 
 async def connect(
