@@ -173,10 +173,11 @@ def heading(machine: dict[str, str], run: dict[str, Any]) -> str:
 
 def compare_all(comparison: Comparison, cases: Sequence[Case]) -> list[CaseResult]:
     """Measure one case after the other, and tell on stderr how far it is."""
-    progress = Progress(len(cases) * (1 + comparison.rounds))
+    suited = [comparison.suited_to(case) for case in cases]
+    progress = Progress(sum(1 + one.rounds for one in suited))
     results = []
-    for case in cases:
+    for one, case in zip(suited, cases, strict=True):
         progress.announce(case.name)
-        results.append(comparison.compare(case, progress.finish_step))
+        results.append(one.compare(case, progress.finish_step))
     progress.close()
     return results

@@ -23,6 +23,8 @@ MOST_UNITS = 1_000_000
 MOST_BODY_BYTES = 512 * 1024 * 1024
 PEAK_PART = 0.5  # of the seconds of a run, for each attempt to find the highest rate
 PEAK_ATTEMPTS = 3
+PACED_SPLIT = 8  # rounds with a given rate in place of each other round
+LEAST_PACED_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,16 @@ class Comparison:
     rounds: int
     seconds: float
     journals: Journals
+
+    def suited_to(self, case: Case) -> "Comparison":
+        """The same for this case: of latencies more and shorter rounds.
+
+        What holds up a machine for some milliseconds then spoils the percentiles of one round.
+        """
+        if not case.is_paced:
+            return self
+        seconds = max(LEAST_PACED_S, self.seconds / PACED_SPLIT)
+        return replace(self, rounds=self.rounds * PACED_SPLIT, seconds=seconds)
 
     def compare(self, case: Case, say: Callable[[str], None]) -> CaseResult:
         """Measure one case; `say` hears after each of its 1 + `rounds` steps what came out.

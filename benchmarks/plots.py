@@ -13,7 +13,7 @@ BEANROW_COLOR = "#2f6f4f"
 REDIS_COLOR = "#7a6a9b"
 BOUND_COLOR = "#b03a2e"
 
-STYLE = {
+STYLE: dict[Any, Any] = {  # matplotlib's keys are literals, where it is there to tell
     "svg.hashsalt": "beanrow",
     "svg.fonttype": "none",
     "font.size": 9,
