@@ -11,10 +11,13 @@ import pytest
 
 from beanrow.engine.job import Job
 from beanrow.journal.base import ADMITTED, BROKEN, FULL, NEVER_NS
+from beanrow.journal.errors import JournalError
+from beanrow.protocol.limits import NS_PER_S
 from tests.contract.queue import Queue
 from tests.crash.faulty_storage import ENDLESS_BYTES, FaultyStorage, Plan
 from tests.crash.simulated.machine import open_journal
 from tests.crash.simulated.promises import durable_views
+from tests.unit.journal.binlog_builder import BinlogBuilder
 
 SEGMENT_BYTES = 4096
 
@@ -47,6 +50,11 @@ class Disk:
         position = self.queue.tick()
         assert self.journal.trouble == ""
         assert self.journal.durable == position
+
+    def delete_all(self) -> None:
+        for job in list(self.queue.engine.jobs.values()):
+            self.queue.delete(job)
+            self.tick()
 
     def fill(self, body: bytes) -> list[Job]:
         """Put until there is no room."""
@@ -99,6 +107,75 @@ def test_a_server_starts_on_a_full_disk(disk_bytes: int, body_bytes: int) -> Non
     assert not disk.queue.engine.jobs
     disk.set_size(disk_bytes)
     assert disk.fill(body)
+
+
+def test_a_start_has_room_for_every_delete_or_is_refused() -> None:
+    """A loss of power may have taken the spare, and something else the room that it had."""
+    disk = Disk()
+    for _ in range(40):
+        disk.queue.put(b"")
+    disk.tick()
+    left = disk.storage.after_kill().copy()
+    left.drop("spare")
+    refused = 0
+    for free_bytes in range(0, 1500, 50):
+        disk.storage = left.copy()
+        disk.set_size(disk.storage.directory.used_bytes() + free_bytes)
+        try:
+            disk.start()
+        except JournalError:
+            refused += 1
+            continue
+        disk.delete_all()
+    assert 0 < refused < 15
+
+
+def test_pauses_leave_room_for_their_ends() -> None:
+    """However many there are in a tick, and whatever takes the last room then."""
+    for free_bytes in range(0, 4000, 100):
+        disk = Disk()
+        for _ in range(5):
+            disk.queue.put(b"")
+        disk.tick()
+        disk.set_size(disk.storage.directory.used_bytes() + free_bytes)
+        queue = disk.queue
+        paused = 0
+        while disk.journal.admit_updates(1) == ADMITTED:
+            name = b"%0200d" % paused
+            queue.engine.watch(queue.session, name)
+            queue.engine.pause(name, 1, queue.now_ns)
+            paused += 1
+        disk.tick()
+        disk.delete_all()
+        queue.now_ns += NS_PER_S
+        queue.engine.tick(queue.now_ns)
+        disk.tick()
+    assert paused > 5
+
+
+def test_an_import_needs_room_for_every_delete() -> None:
+    binlog = BinlogBuilder()
+    for job_id in range(1, 101):
+        binlog.record(job_id, b"", tube=b"default")
+    left = FaultyStorage()
+    left.put_content("binlog.1", binlog.data)
+    refused = 0
+    for disk_bytes in range(26_000, 34_000, 250):
+        disk = Disk()
+        disk.storage = left.copy()
+        disk.set_size(disk_bytes)
+        try:
+            disk.start()
+        except JournalError:
+            refused += 1
+            disk.set_size(ENDLESS_BYTES)
+            disk.storage = disk.storage.after_kill()
+            disk.start()
+            assert len(disk.queue.engine.jobs) == 100
+            continue
+        assert len(disk.queue.engine.jobs) == 100
+        disk.delete_all()
+    assert 0 < refused < 30
 
 
 @bodies

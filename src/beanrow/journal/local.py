@@ -93,8 +93,10 @@ class LocalJournal(Journal):
         #: Positions: of the last change that was appended, and of the last that was written.
         self._appended = 0
         self._written = 0
-        #: What was admitted since the last `commit`, done or not.
+        #: What was admitted since the last `commit`, done or not; and what the ends of the pauses
+        #: in it may take (the DELETEs of its jobs need no counting: the jobs are there).
         self._promised_bytes = 0
+        self._promised_ending_bytes = 0
         self._is_broken = False
         # Shared with the thread that syncs, which swaps them for empty ones.
         self._lock = threading.Lock()
@@ -137,22 +139,28 @@ class LocalJournal(Journal):
     # --- room -----------------------------------------------------------------------------
 
     def admit_put(self, tube_bytes: int, body_bytes: int) -> int:
-        return self._admit(JOB_BYTES + tube_bytes + body_bytes, 1)
+        return self._admit(JOB_BYTES + tube_bytes + body_bytes, DELETE_BYTES)
 
     def admit_updates(self, count: int) -> int:
-        return self._admit(count * _UPDATE_BYTES, 0)
+        # Any of them may be a pause, and the end of that must be possible, too.
+        size = count * _UPDATE_BYTES
+        answer = self._admit(size, size)
+        if answer == ADMITTED:
+            self._promised_ending_bytes += size
+        return answer
 
     def admit_deletes(self) -> int:
         # Not refused for want of room; but what it takes, no put of this tick may be promised.
         self._promised_bytes += DELETE_BYTES
         return BROKEN if self.trouble else ADMITTED
 
-    def _admit(self, size: int, jobs: int) -> int:
+    def _admit(self, size: int, ending_bytes: int) -> int:
+        """Whether there is room for a record, and later for the ending that it calls for."""
         if self.trouble or self._is_broken:
             return BROKEN
         size += self._promised_bytes
+        ending_bytes += self._promised_ending_bytes + self._homes.ending_bytes(len(self._jobs))
         try:
-            ending_bytes = self._homes.ending_bytes(len(self._jobs) + jobs)
             if not self._writer.has_room(size, ending_bytes):
                 return FULL
         except OSError as error:
@@ -227,6 +235,7 @@ class LocalJournal(Journal):
         if self._writer.open_behind:
             self._close_behind()
         self._promised_bytes = 0
+        self._promised_ending_bytes = 0
         if self._written != self._appended and not self._is_broken:
             self._compaction.work()
             self._write()

@@ -362,6 +362,7 @@ class _Recovery:
             self._homes.settle(job, segment)
             if count % _RECORDS_PER_WRITE == 0:
                 self._write_out()
+        self._writer.keep_room(self._homes.ending_bytes(len(self._target.jobs)))
         folder = folder_for(self._storage, self._manifest, binlogs)
         for flaw in contents.flaws:
             log.error("%s; the file is kept in %s/", flaw, folder)

@@ -13,6 +13,7 @@ import errno
 import logging
 from typing import Final
 
+from beanrow.journal.errors import JournalError
 from beanrow.journal.segment import HEAD_BYTES, Segment, encode_head, segment_name
 from beanrow.journal.storage import File, Storage
 
@@ -134,17 +135,37 @@ class Writer:
     # --- the next record ------------------------------------------------------------------
 
     def begin(self, ending_bytes: int) -> None:
-        """Begin the first segment of this run. Raises `OSError` when there is no room."""
+        """Begin the first segment of this run. Raises as `keep_room`."""
+        self.keep_room(ending_bytes)
         try:
             segment = self._new_segment(HEAD_BYTES + self._ahead_bytes)
         except OSError as error:
             if not is_no_room(error):
                 raise
             self.is_full = True
-            if self._begin_spare():
-                return
-            segment = self._new_segment(HEAD_BYTES + ending_bytes)
-        self._go_on_in(segment)
+            if not self._begin_spare():
+                raise
+        else:
+            self._go_on_in(segment)
+
+    def keep_room(self, ending_bytes: int) -> None:
+        """Have a spare for all endings, though nobody has asked `has_room` yet.
+
+        A loss of power may have taken the spare that was there, or made it what it was before.
+        Raises `JournalError` when there is no room for it, `OSError` when the disk fails.
+        """
+        needed = HEAD_BYTES + ending_bytes
+        if needed <= self._spare_bytes:
+            return
+        try:
+            self._grow_spare(needed)
+        except OSError as error:
+            if not is_no_room(error):
+                raise
+            raise JournalError(
+                "there is no space on the disk to delete every job, as must always be possible; "
+                f"have {needed - self._spare_bytes} bytes free"
+            ) from error
 
     def place(self, size: int) -> Segment:
         """The segment to put the next record into, which has so many bytes.
