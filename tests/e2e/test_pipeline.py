@@ -121,9 +121,10 @@ def test_nothing_at_all_is_a_pipeline_too(queue: Connection) -> None:
 def test_a_result_is_there_after_a_flush(queue: Connection) -> None:
     with queue.pipeline() as p:
         put = p.put("a")
-        with pytest.raises(beanrow.InvalidArgument, match=r"put .*: has no result yet; leave"):
-            print(put.result)
-        assert not put.done
+        if isinstance(queue, Connection):  # for asyncio, a reply may be here at any time
+            with pytest.raises(beanrow.InvalidArgument, match=r"put .*: has no result yet; leave"):
+                print(put.result)
+            assert not put.done
         p.flush()
         assert put.result == 1
         deleted = p.delete(put.result)
@@ -359,7 +360,12 @@ def test_a_silent_server_ends_the_block_even_if_its_error_is_passed_over(connect
 
 
 def test_a_reply_that_makes_no_sense_is_the_outcome_of_its_command(connect: Connect) -> None:
-    behave = closing_after(b"INSERTED 7\r\n", b"TOUCHED\r\n")
+    def behave(accepted: socket.socket) -> None:
+        lines = accepted.makefile("rb")
+        for _ in range(4 * 2):  # all are given before the nonsense comes
+            lines.readline()
+        accepted.sendall(b"INSERTED 7\r\nTOUCHED\r\n")
+
     with misbehaving(behave) as port, connect(port=port) as queue:
         with pytest.raises(beanrow.ProtocolError), queue.pipeline() as p:
             outcomes = [p.put("a") for _ in range(4)]
