@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,9 +14,13 @@ import pytest
 from beanrow.engine.job import Job
 from beanrow.journal.base import ADMITTED, BROKEN, FULL, NEVER_NS
 from beanrow.journal.errors import JournalError
+from beanrow.journal.manifest import read_manifest
+from beanrow.journal.record import encode_job
+from beanrow.journal.recovery import DOUBT
+from beanrow.journal.segment import Segment, encode_head, segment_name
 from beanrow.protocol.limits import NS_PER_S
 from tests.contract.queue import Queue
-from tests.crash.faulty_storage import ENDLESS_BYTES, FaultyStorage, Plan
+from tests.crash.faulty_storage import ENDLESS_BYTES, FaultyStorage, MachineStops, Plan
 from tests.crash.simulated.machine import open_journal
 from tests.crash.simulated.promises import durable_views
 from tests.unit.journal.binlog_builder import BinlogBuilder
@@ -30,17 +36,21 @@ class Disk:
     """A server on a disk that is too small, or fails."""
 
     def __init__(
-        self, disk_bytes: int = ENDLESS_BYTES, failures: Mapping[tuple[str, int], int] | None = None
+        self,
+        disk_bytes: int = ENDLESS_BYTES,
+        failures: Mapping[tuple[str, int], int] | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
+        self.segment_bytes = segment_bytes
         self.storage = FaultyStorage(Plan(disk_bytes=disk_bytes, failures=failures or {}))
         self.start()
 
     def start(self) -> None:
-        self.queue = Queue(open_journal(self.storage, SEGMENT_BYTES))
+        self.queue = Queue(open_journal(self.storage, self.segment_bytes))
         self.journal = self.queue.journal
 
     def lose_power(self) -> None:
-        self.storage = self.storage.after_power_loss(self.storage.plan)
+        self.storage = self.storage.after_power_loss(replace(self.storage.plan, stop_at=0))
         self.start()
 
     def set_size(self, disk_bytes: int) -> None:
@@ -132,6 +142,7 @@ def test_a_start_has_room_for_every_delete_or_is_refused() -> None:
 
 def test_pauses_leave_room_for_their_ends() -> None:
     """However many there are in a tick, and whatever takes the last room then."""
+    paused = 0
     for free_bytes in range(0, 4000, 100):
         disk = Disk()
         for _ in range(5):
@@ -271,6 +282,45 @@ def test_after_a_failed_sync_nothing_is_accepted_until_a_restart(operation: str)
     disk.tick()
     disk.lose_power()
     assert before.items() <= durable_views(disk.queue.engine).items()
+
+
+def test_a_start_in_doubt_is_ended_and_then_the_power_fails() -> None:
+    """What a failed sync has lost can still be read, and has to be written anew first of all.
+
+    Jobs may have been moved to where they were lost; where they came from must not go before.
+    """
+    disk = Disk(segment_bytes=512)
+    jobs = []
+    for _ in range(20):
+        jobs.append(disk.queue.put(bytes(100)))
+        disk.tick()
+    first = disk.journal.segment_of(jobs[0])
+    moved = [job for job in jobs if disk.journal.segment_of(job) == first]
+    left = disk.storage.after_kill().copy()
+    move_and_lose(left, moved)
+    left.put_content(DOUBT, b"")
+    for stop_at in itertools.count(1):
+        disk.storage = FaultyStorage(Plan(stop_at=stop_at), copy.deepcopy(left.directory))
+        try:
+            disk.start()
+        except MachineStops:
+            disk.lose_power()
+            assert set(disk.queue.engine.jobs) == {job.id for job in jobs}, stop_at
+        else:
+            break
+    assert stop_at > 50, "nothing was written anew"
+
+
+def move_and_lose(storage: FaultyStorage, jobs: list[Job]) -> None:
+    """Write jobs to a new segment, of which the disk gets no more than the head."""
+    manifest, _ = read_manifest(storage)
+    assert manifest is not None
+    segment = Segment(manifest.segments[-1] + 1, manifest.instance)
+    name = segment_name(segment.number)
+    head = encode_head(manifest.instance, segment.number, jobs[-1].id, 0)
+    storage.put_content(name, head)
+    records = [encode_job(job, segment.seed) for job in jobs]
+    storage.directory.names[name].cache = bytearray(b"".join((head, *records)))
 
 
 def test_a_tick_that_deletes_very_much_is_not_long() -> None:

@@ -6,6 +6,8 @@ states may be anywhere behind; they are garbage as soon as the job gets a new ho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from beanrow.engine.change import PauseFacts
 from beanrow.engine.job import Job
 from beanrow.journal.record import DELETE_BYTES, PAUSE_BYTES, STATE_BYTES, job_bytes
@@ -111,14 +113,20 @@ class Homes:
         """What the DELETEs of so many jobs and the ends of all pauses will take."""
         return jobs * DELETE_BYTES + self.pause_bytes
 
-    def bury_dead(self) -> list[Segment]:
-        """Take out the segments in which nothing counts any more; they are not in `segments`."""
+    def bury_dead(self, unsure: Sequence[Segment] = ()) -> list[Segment]:
+        """Take out the segments in which nothing counts any more; they are not in `segments`.
+
+        What `unsure` ones say may not be on the disk: what they overrule still counts.
+        """
         self.has_news = False
         dead = []
         current = max(self.segments)
+        kept = _overruled_by(unsure)
         # From the oldest on: when one goes, another that overruled it may be next.
         for segment in list(self.segments.values()):
             if segment.homed_jobs or segment.homed_pauses or segment.number == current:
+                continue
+            if segment in kept:
                 continue
             segment.overrules = {old for old in segment.overrules if old.number in self.segments}
             if not segment.overrules:
@@ -139,3 +147,14 @@ class Homes:
     def _add_garbage(self, size: int) -> None:
         self.garbage_bytes += size
         self.made_bytes += size
+
+
+def _overruled_by(segments: Sequence[Segment]) -> set[Segment]:
+    """What these overrule, and what that overrules, to the oldest."""
+    found: set[Segment] = set()
+    left = list(segments)
+    while left:
+        overruled = left.pop().overrules - found
+        found |= overruled
+        left += overruled
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -377,11 +378,12 @@ class _Recovery:
         """Empty the damaged segments, and those that they overrule; in doubt, all.
 
         What an earlier attempt has moved stays where it is, and what is empty goes at once: so
-        attempts that are interrupted do not fill the disk.
+        attempts that are interrupted do not fill the disk. Only what is overruled by something
+        doubtful waits until that is written anew.
         """
         old = [one for one in self._writer.segments.values() if one is not self._writer.current]
         last = max((one.number for one in old if one.is_damaged or is_doubtful), default=0)
-        for segment in old:
+        for place, segment in enumerate(old, 1):
             if segment.number > last:
                 return
             if not self._compaction.empty(segment):
@@ -391,7 +393,7 @@ class _Recovery:
                 )
             self._writer.write_out()
             if self._writer.open_behind:
-                self._let_go()
+                self._let_go(old[place:] if is_doubtful else ())
 
     def _write_out(self) -> None:
         """Write what was put into segments, and close those that were left: they may be many."""
@@ -418,12 +420,12 @@ class _Recovery:
             self._manifest.imported = []
             self._write_manifest()
 
-    def _let_go(self) -> None:
+    def _let_go(self, unsure: Sequence[Segment] = ()) -> None:
         """Make what was written durable, then remove what it replaces."""
         self._writer.write_out()
         self._sync_written()
         self._sync(self._storage)
-        removed = self._homes.bury_dead()
+        removed = self._homes.bury_dead(unsure)
         self._set_manifests_aside()
         self._manifest.segments = list(self._writer.segments)
         self._manifest.removed = [one.number for one in removed if not one.is_damaged]
