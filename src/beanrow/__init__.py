@@ -32,6 +32,7 @@ from beanrow.errors import (
     OutOfMemory,
     ProtocolError,
     ReplyError,
+    SomeRefused,
     UnknownCommand,
 )
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         Outcome,
         Pipeline,
         ServerStats,
-        SomeRefused,
         TubeStats,
     )
 else:

@@ -4,6 +4,7 @@
     ├── InvalidArgument       refused here, before anything was sent; also a ValueError
     ├── CodecError            a body that the codec cannot encode or decode; also a ValueError
     ├── ConnectionShared      two threads or processes speak on one; also a RuntimeError
+    ├── SomeRefused           of many commands sent together; the others were carried out
     ├── ProtocolError         a reply that cannot be understood
     ├── ConnectionProblem     the way to the server; also an OSError
     │   ├── ConnectionFailed  it could not be opened
@@ -22,6 +23,7 @@ closes it, and the server makes the jobs it had reserved ready again.
 # These are outcomes with names of their own, as on the wire, and not all of them are errors.
 # ruff: noqa: N818
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -40,7 +42,8 @@ class CodecError(BeanrowError, ValueError):
 class ConnectionShared(BeanrowError, RuntimeError):
     """Another thread is using the connection, or it was opened before a fork; nothing was sent.
 
-    Give each thread and each process a connection of its own.
+    Or, with asyncio, another task waits in a reserve on it. Give each thread, each process, and
+    each task that waits for jobs, a connection of its own.
     """
 
 
@@ -186,3 +189,28 @@ class InternalError(ReplyError):
 
     word = "INTERNAL_ERROR"
     advice = "the server met a defect or a full disk; its log says more"
+
+
+class SomeRefused(BeanrowError):
+    """Of many commands the server has refused `refused`; the others were carried out.
+
+    `first` is the first of the refusals, and also the `__cause__`. `results` has, in order, for
+    each item of `put_many` its id, or the ReplyError that refused it; of `delete_many`, None or
+    the ReplyError. After a pipeline it is empty, for there each command has its own `Outcome`.
+    """
+
+    def __init__(
+        self,
+        refused: int,
+        total: int,
+        first: ReplyError,
+        results: Sequence[int | ReplyError | None] = (),
+    ) -> None:
+        super().__init__(refused, total, first, results)
+        self.refused = refused
+        self.total = total
+        self.first = first
+        self.results = results
+
+    def __str__(self) -> str:
+        return f"{self.refused} of {self.total} commands were refused; the first: {self.first}"

@@ -3,7 +3,7 @@
 from beanrow.client.codec import Codec
 from beanrow.client.flight import Outcome
 from beanrow.client.job import Job
-from beanrow.client.pipeline import Pipeline, SomeRefused
+from beanrow.client.pipeline import Pipeline
 from beanrow.client.stats import JobStats, ServerStats, Stats, TubeStats
 from beanrow.client.sync import Connection
 from beanrow.protocol.limits import DEFAULT_PORT
@@ -20,7 +20,6 @@ __all__ = [
     "Outcome",
     "Pipeline",
     "ServerStats",
-    "SomeRefused",
     "Stats",
     "TubeStats",
 ]

@@ -1,6 +1,6 @@
 """Many commands in one round trip: what pipelines have in common, and the blocking one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -10,7 +10,7 @@ from beanrow.client.job import BaseJob, id_of
 from beanrow.client.reservations import Reservations, job_stats
 from beanrow.client.stats import JobStats
 from beanrow.client.stream import Stream
-from beanrow.errors import BeanrowError, InvalidArgument, ReplyError
+from beanrow.errors import BeanrowError, InvalidArgument, ReplyError, SomeRefused
 from beanrow.protocol import requests
 from beanrow.protocol.requests import DEFAULT_PRIORITY, DEFAULT_TTR_S, Request
 
@@ -21,31 +21,6 @@ Result = TypeVar("Result")
 
 #: Is told how many commands have been answered.
 Progress = Callable[[int], object]
-
-
-class SomeRefused(BeanrowError):  # noqa: N818 - an outcome with a name of its own, as in errors
-    """Of many commands the server has refused `refused`; the others were carried out.
-
-    `first` is the first of the refusals, and also the `__cause__`. `results` has, in order, for
-    each item of `put_many` its id, or the ReplyError that refused it; of `delete_many`, None or
-    the ReplyError. After a pipeline it is empty, for there each command has its own `Outcome`.
-    """
-
-    def __init__(
-        self,
-        refused: int,
-        total: int,
-        first: ReplyError,
-        results: Sequence[int | ReplyError | None] = (),
-    ) -> None:
-        super().__init__(refused, total, first, results)
-        self.refused = refused
-        self.total = total
-        self.first = first
-        self.results = results
-
-    def __str__(self) -> str:
-        return f"{self.refused} of {self.total} commands were refused; the first: {self.first}"
 
 
 def check_many(name: str, items: object) -> None:

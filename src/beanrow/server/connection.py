@@ -24,6 +24,9 @@ RECEIVE_BYTES: Final = DEFAULT_MAX_JOB_BYTES + 1024
 #: With so much unsent, a client's further commands have to wait until it reads its replies.
 MAX_UNSENT_BYTES: Final = 256 * 1024
 
+#: So many pieces are sent in one call; the system takes 1,024 at most.
+MAX_PIECES: Final = 64
+
 #: So much is taken in from a client whose commands have to wait.
 MAX_UNREAD_BYTES: Final = 64 * 1024
 
@@ -203,7 +206,7 @@ class Connection:
 
     def _try_to_send_all(self, pieces: list[bytes | memoryview]) -> int:
         try:
-            sent = self.socket.sendmsg(pieces)
+            sent = self.socket.sendmsg(pieces[:MAX_PIECES])
         except (BlockingIOError, InterruptedError):
             return 0
         self.unsent_bytes -= sent

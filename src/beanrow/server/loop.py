@@ -102,7 +102,7 @@ class Poller(Protocol):
 
     @property
     def poll(self) -> Callable[[float, int], list[tuple[int, int]]]:
-        """Wait so many seconds for so many descriptors at most."""
+        """Wait so many seconds for so many descriptors, about."""
 
 
 class EpollPoller:
@@ -154,8 +154,8 @@ class SelectorPoller:
             self._selector.unregister(fd)
 
     def poll(self, timeout_s: float, most: int) -> list[tuple[int, int]]:
-        found = self._selector.select(timeout_s)
-        return [(key.fd, _from_selectors(ready)) for key, ready in found[:most]]
+        # More than `most` at times: of what is ready again and again, the last would never come.
+        return [(key.fd, _from_selectors(ready)) for key, ready in self._selector.select(timeout_s)]
 
     def close(self) -> None:
         self._selector.close()

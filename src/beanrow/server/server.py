@@ -49,9 +49,9 @@ COMMANDS_PER_TURN: Final = 16
 TICK_NS: Final = 5_000_000
 TURNS_PER_LOOK: Final = 8
 
-#: For a moment farther away than this, the wait is half of what is left, so that the clock need not
-#: be looked at before each one, however long the tick has lasted.
-FAR_NS: Final = 10 * NS_PER_S
+#: For a moment farther away than this, the wait is half of what was left when the tick began. So
+#: the clock need not be looked at before each; only a tick of half this time would make it late.
+FAR_NS: Final = 30 * NS_PER_S
 
 #: At the stop, the journal gets this long to confirm, and clients to take, their last replies.
 STOP_GRACE_NS: Final = 2 * NS_PER_S

@@ -1,6 +1,7 @@
 """A connection gathers replies, sends what its socket takes, and says what it waits for."""
 
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from beanrow.engine.engine import Engine
 from beanrow.protocol.replies import found
 from beanrow.server.connection import MAX_UNREAD_BYTES, RECEIVE_BYTES, Connection
 from beanrow.server.loop import HALF_CLOSED, READ, WRITE
+
+#: So many pieces the system takes in one call.
+IOV_MAX = os.sysconf("SC_IOV_MAX")
 
 Ends = tuple[Connection, socket.socket]
 
@@ -128,6 +132,21 @@ def test_long_bodies_go_out_in_their_place_however_little_the_socket_takes(ends:
         connection.send()
         got += read_all(client)
     assert got == expected + b"the end"
+
+
+def test_who_reads_late_gets_all_that_was_replied_bit_by_bit(ends: Ends) -> None:
+    connection, client = ends
+    expected = bytearray(10_000_000)
+    connection.reply(bytes(expected))
+    for number in range(3 * IOV_MAX):
+        connection.send()
+        connection.reply(b"%d " % number)
+        expected += b"%d " % number
+    got = read_all(client)
+    while connection.unsent_bytes:
+        connection.send()
+        got += read_all(client)
+    assert got == expected
 
 
 # --- holding ------------------------------------------------------------------------------------

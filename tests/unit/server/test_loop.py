@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from beanrow.server.loop import GONE, READ, WRITE, Loop, SelectorPoller
+from beanrow.server.loop import GONE, MAX_EVENTS, READ, WRITE, Loop, SelectorPoller
 
 #: A minute: a wait that has to end early would otherwise fail the test by its time limit.
 LONG_NS = 60 * 1_000_000_000
@@ -52,6 +52,18 @@ def test_nothing_is_ready_at_first(loop: Loop, pair: Pair) -> None:
     loop.add(pair[0].fileno(), READ)
     assert loop.wait(0) == []
     assert loop.wait(-1) == []
+
+
+def test_of_very_many_that_are_ready_all_the_time_each_is_told(loop: Loop) -> None:
+    with contextlib.ExitStack() as stack:
+        ready = set()
+        for _ in range(3 * MAX_EVENTS):
+            ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+            theirs.send(b"x")
+            loop.add(ours.fileno(), READ)
+            ready.add(ours.fileno())
+        told = {fd for _ in range(4) for fd, _ in loop.wait(0)}
+        assert told == ready
 
 
 def test_what_came_can_be_read_and_is_told_until_it_is(loop: Loop, pair: Pair) -> None:
