@@ -43,7 +43,7 @@ durability: venv peers  ## measure what the journal costs, beside beanstalkd wit
 	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
 	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks.durability $(ARGS)
 
-performance: venv peers  ## make the whole performance report, in about ten minutes
+performance: venv peers  ## make the whole performance report, in about twelve minutes
 	@folder=$$($(VENV)/bin/python -m scripts.choose_build) && \
 	    exec env PYTHONPATH="$$folder" $(VENV)/bin/python -m benchmarks.performance $(ARGS)
 

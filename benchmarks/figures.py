@@ -1,7 +1,7 @@
 """Brings what was measured into the docs: `python -m benchmarks.figures`.
 
 From the JSON in `results/`, which the commands named in the pages have written, come their tables
-and the pictures beside them. The pictures need matplotlib: `pip install beanrow[bench]`.
+and the pictures beside them. The pictures need matplotlib: `.venv/bin/pip install -e '.[bench]'`.
 """
 
 import argparse

@@ -41,7 +41,14 @@ def _machine(report: Report) -> str:
         f"{run['candidate']['version']}; {run['rounds']} rounds of {run['seconds']:g} s for the "
         f"cases without a journal, {brief['rounds']} of {brief['seconds']:g} s for all else; "
         f"bodies of {run['body_bytes']} bytes where nothing else is said; {run['pinning']}. Made "
-        f"on {report['made_at'][:10]}.{disturbance(machine)}\n{_doubts(report)}"
+        f"on {report['made_at'][:10]}{_again(report)}.{disturbance(machine)}\n{_doubts(report)}"
+    )
+
+
+def _again(report: Report) -> str:
+    """Which parts were measured once more, later than the others."""
+    return "".join(
+        f"; {part} again on {when[:10]}" for part, when in report.get("again", {}).items()
     )
 
 

@@ -1,6 +1,6 @@
 """What all pictures have in common: colours, style, and the same file for the same figures.
 
-They are drawn with matplotlib: `pip install beanrow[bench]`.
+They are drawn with matplotlib: `.venv/bin/pip install -e '.[bench]'`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -201,10 +201,10 @@ def test_without_redis_the_report_goes_on(
     ("words", "complaint"),
     [
         (["--parts", "rates,nonsense"], "no part is called 'nonsense'; there are rates, "),
-        (["--keep", "--parts", "redis"], "--keep is for the whole report"),
+        (["--keep", "--points", "jobs-*"], "--keep is for the whole report"),
         (["--keep", "--cases", "put-1"], "--keep is for the whole report"),
         (["--json", "/nowhere/x.json"], "--json: there is no folder /nowhere"),
-        (["--keep"], "pip install 'beanrow[bench]' first"),
+        (["--keep"], "draws the pictures: .venv/bin/pip install -e"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_measured(
