@@ -79,6 +79,10 @@ class Plan:
 class Outcome:
     """What was measured. Latencies are in microseconds.
 
+    With a rate, `commands` are those that were due in time, and `seconds` last until the end of the
+    time or the last of their replies, whichever is later. What has begun is then brought to its
+    end, and counts only in `cpu_seconds`.
+
     `missed` commands were due in time and never sent, since the server had not answered those
     before them. `late_p99_us` is how late the generator itself was in noticing what was due.
     """

@@ -126,6 +126,7 @@ void receive(struct connection *c,
 
 struct outcome {
     uint64_t commands, missed;
+    uint64_t elapsed_ns; /* in which these commands were done */
     struct histogram latencies, lateness;
 };
 

@@ -10,7 +10,8 @@
  * the server does. One whose moment comes while its connection still waits for a reply goes out
  * late, and its latency counts from its moment all the same: a server that stops for a second has
  * kept everybody waiting who would have come meanwhile, not just those who were there. When the time
- * is over, what has begun is brought to its end without waiting for moments, and is not timed. */
+ * is over, what has begun is brought to its end without waiting for moments. Of that, only commands
+ * that were due in time are counted and timed. */
 #define _GNU_SOURCE
 #include "load.h"
 
@@ -36,7 +37,7 @@ static struct { /* what is under way: warming up, or the measurement */
     enum work work;
     uint64_t start_ns, deadline_ns, units_left;
     uint64_t under_way; /* units that have begun and have not ended */
-    uint64_t answered, answered_ns, next_progress_ns;
+    uint64_t answered, answered_ns, counted_ns, next_progress_ns;
     double interval_ns; /* between two commands; 0 in a closed loop */
     uint64_t scheduled; /* commands whose moment has come, of all places */
     size_t next_place;  /* whose command is due next */
@@ -51,7 +52,9 @@ static size_t idle_count, first_idle;
 static bool is_open_loop(void) { return phase.interval_ns > 0; }
 
 static bool begins_no_more(uint64_t now) {
-    return phase.units_left == 0 || now >= phase.deadline_ns;
+    /* What was due in time may begin, even if it is noticed a little after the end. */
+    bool is_over = is_open_loop() ? phase.is_over : now >= phase.deadline_ns;
+    return phase.units_left == 0 || is_over;
 }
 
 /* ---- places ---- */
@@ -109,11 +112,11 @@ static bool queue_unit(struct connection *c, uint64_t now) {
 /* Send all that can be sent, and is due. */
 static void advance(struct connection *c, uint64_t now) {
     struct place *place = c->place;
-    bool waits_for_moments = is_open_loop() && now < phase.deadline_ns;
+    bool waits_for_moments = is_open_loop() && !phase.is_over;
     while ((!waits_for_moments || place->used < place->due) &&
            (queue_follow_up(c) || queue_unit(c, now))) {
+        if (!is_open_loop() || place->used < place->due) outcome.commands++;
         place->used++;
-        outcome.commands++;
     }
     if (c->out_used > 0 && !c->waits_for_room) send_queued(c);
 }
@@ -147,7 +150,10 @@ static size_t take_reply(struct connection *c, const char *text, size_t bytes, u
     if (reply_bytes == 0) return 0;
 
     bool is_remainder = is_open_loop() && flight.since_ns >= phase.deadline_ns;
-    if (!is_remainder) histogram_add(&outcome.latencies, now - flight.since_ns);
+    if (!is_remainder) {
+        histogram_add(&outcome.latencies, now - flight.since_ns);
+        phase.counted_ns = now;
+    }
     phase.answered++;
     phase.answered_ns = now;
     c->first_flight = (c->first_flight + 1) % options.window;
@@ -261,8 +267,12 @@ const struct outcome *do_work(struct connection *all, enum work work, uint64_t u
         watch_for_silence(now);
         show_progress(now);
     }
-    /* Of what was due in time, some was never sent if the server has not kept up. */
-    if (phase.is_over && phase.scheduled > outcome.commands)
+    uint64_t end_ns = now;
+    if (phase.is_over) {
+        /* Of what was due in time, some was never sent if the server has not kept up. */
         outcome.missed = phase.scheduled - outcome.commands;
+        end_ns = phase.counted_ns > phase.deadline_ns ? phase.counted_ns : phase.deadline_ns;
+    }
+    outcome.elapsed_ns = end_ns - phase.start_ns;
     return &outcome;
 }
