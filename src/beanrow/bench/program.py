@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import shlex
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,38 +15,55 @@ from beanrow.bench.errors import LoadError
 
 SOURCE: Final = Path(__file__).with_name("source")
 FLAGS: Final = ("-O2", "-Wall", "-Wextra")
+WAY_OUT: Final = "set XDG_CACHE_HOME to a folder that can be written"
 
 
 def cache_folder() -> Path:
-    """Where programs are kept between runs: in the user's cache, as XDG has it."""
+    """Where programs are kept between runs: in the user's cache, as XDG has it.
+
+    Raises LoadError for a user without a home who names no cache either.
+    """
     named = os.environ.get("XDG_CACHE_HOME", "")
     # A relative path is to be ignored, says the XDG base directory specification.
-    base = Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()
-    return base / "beanrow"
+    if Path(named).is_absolute():
+        return Path(named) / "beanrow"
+    try:
+        return Path("~/.cache/beanrow").expanduser()
+    except RuntimeError as error:
+        raise LoadError(f"there is no home to keep the load generator in; {WAY_OUT}") from error
 
 
 def build_load(folder: Path | None = None, source: Path = SOURCE) -> Path:
     """Compile the load generator, unless this very source is there compiled; returns its path.
 
     The program is kept in `folder`, or else in the user's cache. Raises LoadError when there is no
-    C compiler or it fails, when the folder cannot be written, and where this is not Linux.
+    C compiler or it fails, when the folder cannot be used, and where this is not Linux. What is
+    in the program's place and cannot be run is replaced.
     """
     if sys.platform != "linux":
         raise LoadError(f"the load generator needs Linux, for its epoll; this is {sys.platform}")
     folder = cache_folder() if folder is None else folder
     program = folder / f"load-{_fingerprint(source)}"
-    if program.exists():
-        return program
     try:
+        if _can_run(program):
+            return program
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=folder) as unfinished:
             _compile(source, Path(unfinished, program.name)).rename(program)
     except OSError as error:
         raise LoadError(
-            f"the compiled load generator cannot be kept in {folder}: {error.strerror}; set "
-            "XDG_CACHE_HOME to a folder that can be written"
+            f"the compiled load generator cannot be kept in {folder}: {error.strerror}; {WAY_OUT}"
         ) from error
     return program
+
+
+def _can_run(program: Path) -> bool:
+    """Whether it is there, and is what it should be; raises OSError if that cannot be seen."""
+    try:
+        kind = program.stat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(kind.st_mode) and kind.st_size > 0 and os.access(program, os.X_OK)
 
 
 def _fingerprint(source: Path) -> str:
@@ -57,7 +75,11 @@ def _fingerprint(source: Path) -> str:
 
 
 def _compile(source: Path, program: Path) -> Path:
-    compiler = shlex.split(os.environ.get("CC") or "cc")
+    named = os.environ.get("CC", "")
+    try:
+        compiler = shlex.split(named) or ["cc"]
+    except ValueError as error:
+        raise LoadError(f"CC is {named!r}, which is no command: {error}") from error
     sources = map(str, sorted(source.glob("*.c")))
     try:
         done = subprocess.run(
@@ -72,5 +94,7 @@ def _compile(source: Path, program: Path) -> Path:
             "Debian has one in gcc and libc6-dev, and the variable CC names another"
         ) from error
     if done.returncode != 0:
-        raise LoadError(f"{compiler[0]} cannot compile the load generator:\n{done.stderr.strip()}")
+        said = done.stderr.strip()
+        why = f":\n{said}" if said else f", and only says so by status {done.returncode}"
+        raise LoadError(f"{shlex.join(compiler)} cannot compile the load generator{why}")
     return program

@@ -1,6 +1,7 @@
 """Where the load generator is kept, that it is made once, and what stands in the way."""
 
 import os
+import pwd
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,28 @@ def test_what_the_compiler_says_is_told(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-@pytest.mark.parametrize("variable", [None, ""])
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("content", ["", "#!/bin/sh\n"], ids=["empty", "not executable"])
+def test_what_cannot_be_run_is_made_anew(content: str, tmp_path: Path) -> None:
+    program = build_load(tmp_path)
+    program.unlink()
+    program.write_text(content)
+    program.chmod(0o644 if content else 0o755)
+    assert build_load(tmp_path) == program
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.stderr == "--host and --port are needed, or --unix\n"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_folder_in_the_place_of_the_program_is_told(tmp_path: Path) -> None:
+    program = build_load(tmp_path)
+    program.unlink()
+    program.mkdir()
+    with pytest.raises(LoadError, match=r"cannot be kept in .*: Is a directory; set XDG_CACHE"):
+        build_load(tmp_path)
+
+
+@pytest.mark.parametrize("variable", [None, "", " "])
 def test_a_missing_compiler_is_told_with_the_way_out(
     variable: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +105,32 @@ def test_a_missing_compiler_is_told_with_the_way_out(
         monkeypatch.setenv("CC", variable)
     with pytest.raises(LoadError, match=r"no C compiler .*\(cc: No such file.*gcc and libc6-dev"):
         build_load(tmp_path / "cache")
+
+
+def test_a_compiler_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", 'gcc "')
+    with pytest.raises(LoadError, match=r"CC is 'gcc \"', which is no command: No closing quot"):
+        build_load(tmp_path)
+
+
+def test_a_compiler_that_fails_in_silence_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "false -x")
+    with pytest.raises(LoadError, match=r"^false -x cannot compile .* by status 1$"):
+        build_load(tmp_path)
+
+
+def test_a_user_without_a_home_is_told_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    in_use = {user.pw_uid for user in pwd.getpwall()}
+    nobody_is = next(uid for uid in range(12_345, 60_000) if uid not in in_use)
+    monkeypatch.setattr(os, "getuid", lambda: nobody_is)
+    with pytest.raises(LoadError, match=r"there is no home .*; set XDG_CACHE_HOME to a folder"):
+        cache_folder()
 
 
 def test_a_folder_that_cannot_be_written_is_told(
