@@ -104,6 +104,12 @@ def test_what_is_done_after_the_end_is_not_counted(either_server: RunningServer)
     assert jobs_and_tubes(either_server) == NOTHING
 
 
+def test_a_rate_below_one_is_not_told_as_none(beanrow_server: RunningServer) -> None:
+    done = bench(beanrow_server, "--seconds", "2.4", "--rate", "0.4")
+    numbers = done.stdout.splitlines()[4].split()
+    assert numbers[:2] == ["0.42", "0.14"]
+
+
 def test_a_server_that_cannot_keep_the_rate_is_told(beanrow_server: RunningServer) -> None:
     done = bench(beanrow_server, "--seconds", "0.2", "--rate", "90000000")
     assert "did not keep up with 90,000,000 commands/s" in done.stdout

@@ -67,6 +67,8 @@ MOST_JOBS: Final = 1_000_000
 MOST_BODY_BYTES_IN_ALL: Final = 256 * 1024 * 1024
 #: What the generator needs of a core when it is likely to be what limits the rate.
 BUSY: Final = 0.9
+#: A server that keeps up may still owe the replies that the very last commands have to wait for.
+LEAST_MISSED: Final = 0.005
 #: How long jobs may stay reserved by connections that are gone.
 CLEANING_S: Final = 10.0
 CLEANING_PAUSE_S: Final = 0.05
@@ -378,14 +380,19 @@ def _print_report(args: argparse.Namespace, version: str, plan: "Plan", outcome:
         [
             ("commands/s", "jobs/s", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs"),
             (
-                f"{outcome.commands_per_s:,.0f}".rjust(len("commands/s")),
-                f"{outcome.commands_per_s / (1 if plan.work == 'put' else 3):,.0f}",
+                _rate(outcome.commands_per_s).rjust(len("commands/s")),
+                _rate(outcome.commands_per_s / (1 if plan.work == "put" else 3)),
                 *(f"{latency:,.0f}" for latency in latencies),
             ),
         ]
     )
     for doubt in _doubts(plan, outcome):
         print(f"\n{doubt}")
+
+
+def _rate(per_s: float) -> str:
+    """Word a rate; a low one with two digits that say something."""
+    return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
 
 
 def _doubts(plan: "Plan", outcome: "Outcome") -> Iterator[str]:
@@ -407,9 +414,9 @@ def _doubts(plan: "Plan", outcome: "Outcome") -> Iterator[str]:
             f"The load generator itself was late ({outcome.late_p99_us:,.0f} µs at p99): this "
             "machine is busy, and the latencies are not the server's alone."
         )
-    if outcome.missed:
-        part = outcome.missed / (outcome.missed + outcome.commands)
+    part = outcome.missed / max(1, outcome.missed + outcome.commands)
+    if part >= LEAST_MISSED:
         yield (
-            f"The server did not keep up with {plan.rate:,.0f} commands/s: {part:.0%} of them were "
-            "never sent, and the longer it is measured the longer the others wait."
+            f"The server did not keep up with {_rate(plan.rate)} commands/s: {part:.0%} of them "
+            "were never sent, and the longer it is measured the longer the others wait."
         )
