@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from beanrow.cli.common import (
+    CommandError,
     Parser,
     add_client_command,
     connect,
@@ -61,10 +62,12 @@ EXAMPLES: Final = """\
   beanrow bench --connections 5000 --active 50    many clients, most of them idle
   beanrow bench --in-flight 100 --mix put         producers that do not wait for replies
   beanrow bench --json | jq .p99_us
+  beanrow bench --clean beanrow-bench-7-ab12cd34  remove what a run could not remove
 """
 
 MOST_JOBS: Final = 1_000_000
 MOST_BODY_BYTES_IN_ALL: Final = 256 * 1024 * 1024
+TUBE_BEGINNING: Final = "beanrow-bench-"
 #: What the generator needs of a core when it is likely to be what limits the rate.
 BUSY: Final = 0.9
 #: A server that keeps up may still owe the replies that the very last commands have to wait for.
@@ -124,6 +127,12 @@ def add_parser(commands: "Commands") -> Parser:
         metavar="S",
         help="how long to measure; default: 5",
     )
+    parser.add_argument(
+        "--clean",
+        type=_tube_of_bench,
+        metavar="TUBE",
+        help="do not measure, but remove the jobs that an earlier run has left in its tube",
+    )
     return parser
 
 
@@ -151,8 +160,14 @@ def _number(least: float, most: float) -> Callable[[str], float]:
     return read
 
 
+def _tube_of_bench(text: str) -> str:
+    if not text.startswith(TUBE_BEGINNING):  # its jobs are somebody's
+        raise argparse.ArgumentTypeError(f"{text!r} is no tube of this command, {TUBE_BEGINNING}…")
+    return text
+
+
 def run(args: argparse.Namespace) -> int:
-    """Measure, remove what is left, and print what came out."""
+    """Measure, remove what is left, and print what came out; or only remove."""
     from beanrow.bench.load import Target
     from beanrow.bench.program import build_load
 
@@ -164,10 +179,14 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(address, TCPAddress)
         else Target(address.path, None)
     )
-    tube = f"beanrow-bench-{os.getpid()}-{secrets.token_hex(4)}"
+    tube = args.clean or f"{TUBE_BEGINNING}{os.getpid()}-{secrets.token_hex(4)}"
     plan = _plan(args, tube)
     with connect(args) as queue:
         bench = Bench(args, build_load(), target, plan)
+        if args.clean:
+            with _signals_interrupt():
+                _print_removed(args, bench.empty_tube())
+            return 0
         version = queue.stats().version
         with _signals_interrupt(), bench.leaving_nothing():
             bench.try_one_job(queue)
@@ -255,52 +274,69 @@ class Bench:
 
     @contextmanager
     def leaving_nothing(self) -> Iterator[None]:
-        """Remove what is left in the tube at the end, however that comes."""
+        """Remove what is left in the tube at the end, however that comes.
+
+        If that fails after something else has, CommandError tells both, the cause first.
+        """
+        cause = ""
         try:
             yield
+        except BeanrowError as error:
+            cause = f"{error}; "
+            raise
         finally:
             try:
-                self._empty_tube()
-            except (BeanrowError, KeyboardInterrupt) as error:
-                why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-                tell(self._what_is_left(why))
-                if isinstance(error, KeyboardInterrupt):
-                    raise
+                self.empty_tube()
+            except KeyboardInterrupt:
+                tell(f"{self.args.prog}: {self._what_is_left('interrupted')}")
+                raise
+            except BeanrowError as error:
+                left = self._what_is_left(str(error))
+                if cause:
+                    raise CommandError(cause + left) from error
+                tell(f"{self.args.prog}: {left}")
 
-    def _empty_tube(self) -> None:
+    def empty_tube(self) -> int:
+        """Remove all jobs of the tube; returns how many there were."""
+        found = 0
         with Connection(self.args.server) as queue:
             queue.use(self.plan.tube)
             give_up_at_s = time.monotonic() + CLEANING_S
             while (left := _jobs_in(tube := queue.stats_tube(self.plan.tube))) > 0:
+                found = max(found, left)
                 if tube.current_jobs_buried:  # what the server has no memory for
                     queue.kick(tube.current_jobs_buried)
                 if tube.current_jobs_ready + tube.current_jobs_buried:
-                    self._delete_jobs()
+                    self._delete_jobs(queue)
                 elif time.monotonic() > give_up_at_s:
                     raise BeanrowError(f"{left} jobs are neither ready nor gone")
                 else:  # the server has not seen yet that connections are gone
                     time.sleep(CLEANING_PAUSE_S)
+        return found
 
-    def _delete_jobs(self) -> None:
+    def _delete_jobs(self, queue: Connection) -> None:
         from beanrow.bench.load import Plan
 
+        job = queue.peek_ready()
+        if job is None:  # somebody else was faster
+            return
         plan = Plan(
             work="drain",
             connections=min(4, self.plan.connections),
             window=50,
-            body_bytes=self.plan.body_bytes,
+            body_bytes=len(job.body),  # which all of them have
             tube=self.plan.tube,
+            shows_progress=self.plan.shows_progress,
         )
-        meter = Meter(None)
+        meter = Meter(None, "removing what is left in the tube: ")
         meter.write("removing what is left in the tube")
         self._load(plan, meter)
 
     def _what_is_left(self, why: str) -> str:
         server, tube = shlex.quote(self.args.server), self.plan.tube
         return (
-            f"{self.args.prog}: jobs may be left in the tube {tube} ({why}); to remove them: "
-            f"beanrow reserve -s {server} --tube {tube} --follow --timeout 0 --delete "
-            "> /dev/null"
+            f"jobs may be left in the tube {tube} ({why}); to remove them: "
+            f"beanrow bench -s {server} --clean {tube}"
         )
 
 
@@ -316,8 +352,9 @@ def _jobs_in(tube: TubeStats) -> int:
 class Meter:
     """One line at the terminal that says how far it is; nothing is said elsewhere."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, beginning: str = "") -> None:
         self._seconds = seconds
+        self._beginning = beginning
         self._is_shown = is_terminal(sys.stderr)
         self._started_s = time.monotonic()
 
@@ -329,7 +366,8 @@ class Meter:
         """Tell how many commands have been answered since the start."""
         passed_s = time.monotonic() - self._started_s
         all_s = f" of {self._seconds:g}" if self._seconds is not None else ""
-        self.write(f"{passed_s:.0f}{all_s} s, {commands / passed_s:,.0f} commands/s")
+        rate = f"{commands / passed_s:,.0f} commands/s"
+        self.write(f"{self._beginning}{passed_s:.0f}{all_s} s, {rate}")
 
     def clear(self) -> None:
         """Leave the line empty."""
@@ -346,6 +384,13 @@ class Meter:
 
 
 # --- what came out ------------------------------------------------------------------------------
+
+
+def _print_removed(args: argparse.Namespace, jobs: int) -> None:
+    if args.json:
+        print_json({"server": args.server, "tube": args.clean, "removed": jobs})
+    else:
+        print(f"removed {jobs:,} {'job' if jobs == 1 else 'jobs'} from the tube {args.clean}")
 
 
 def _document(
