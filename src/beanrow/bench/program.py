@@ -4,10 +4,13 @@ import hashlib
 import os
 import platform
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,9 @@ from beanrow.bench.errors import LoadError
 
 SOURCE: Final = Path(__file__).with_name("source")
 FLAGS: Final = ("-O2", "-Wall", "-Wextra")
+#: Programs that have been read less lately are removed when one is made. File systems note when a
+#: file is read at least once a day, or else never: then it is the age that counts.
+OLD_DAYS: Final = 30
 WAY_OUT: Final = "set XDG_CACHE_HOME to a folder that can be written"
 
 
@@ -54,7 +60,18 @@ def build_load(folder: Path | None = None, source: Path = SOURCE) -> Path:
         raise LoadError(
             f"the compiled load generator cannot be kept in {folder}: {error.strerror}; {WAY_OUT}"
         ) from error
+    _remove_old(folder)
     return program
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove what nobody has run or finished for long; a new program is a moment to look for it."""
+    before_s = time.time() - OLD_DAYS * 86_400
+    for pattern, remove in (("load-*", Path.unlink), ("unfinished-*", shutil.rmtree)):
+        for path in folder.glob(pattern):
+            with suppress(OSError):  # it is only litter, and perhaps another one's
+                if path.stat().st_atime < before_s:
+                    remove(path)
 
 
 def _can_run(program: Path) -> bool:

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,6 +65,20 @@ def test_another_source_is_another_program(tmp_path: Path) -> None:
     assert before != after
     assert before.exists()
     assert after.exists()
+
+
+@pytest.mark.usefixtures("compiler")
+def test_what_is_old_is_removed_when_one_is_made(tmp_path: Path) -> None:
+    for name in ("load-old", "load-new", "else-old"):
+        (tmp_path / name).touch()
+    for name in ("unfinished-old", "unfinished-new"):
+        (tmp_path / name).mkdir()
+    then_s = time.time() - 31 * 86_400
+    for path in tmp_path.glob("*-old"):
+        os.utime(path, (then_s, then_s))
+    program = build_load(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {program.name, "load-new", "unfinished-new", "else-old"}
 
 
 @pytest.mark.usefixtures("compiler")
