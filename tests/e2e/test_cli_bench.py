@@ -206,7 +206,7 @@ def test_what_cannot_be_removed_is_told(beanrow_server: RunningServer) -> None:
     address = f"{beanrow_server.host}:{beanrow_server.port}"
     assert said.startswith(
         "beanrow bench: the server closed a connection; "
-        f"jobs may be left in the tube {tube} (cannot connect to "
+        f"jobs may be left in the tube {tube} ("
     )
     assert said.endswith(f"; to remove them: beanrow bench -s {address} --clean {tube}\n")
     assert said.count("\n") == 1
@@ -325,6 +325,28 @@ def test_without_a_compiler_the_way_out_is_told(
     assert "no C compiler to make the load generator with (no-such-compiler" in done.stderr
     assert "gcc" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_signal_while_it_compiles_leaves_nothing(
+    beanrow_server: RunningServer, tmp_path: Path
+) -> None:
+    compiler, cache = tmp_path / "slow", tmp_path / "cache"
+    compiler.write_text("#!/bin/sh\nexec sleep 60\n")
+    compiler.chmod(0o755)
+    with subprocess.Popen(
+        [*BENCH, "-s", f"{beanrow_server.host}:{beanrow_server.port}"],
+        env={**os.environ, "CC": str(compiler), "XDG_CACHE_HOME": str(cache)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        give_up_at_s = time.monotonic() + TIMEOUT_S
+        while not list(cache.glob("beanrow/unfinished-*")):
+            assert time.monotonic() < give_up_at_s
+            time.sleep(0.01)
+        process.terminate()
+        _, said = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, said) == (130, "")
+    assert list((cache / "beanrow").iterdir()) == []
 
 
 def test_progress_is_shown_at_a_terminal(beanrow_server: RunningServer) -> None:

@@ -181,14 +181,13 @@ def run(args: argparse.Namespace) -> int:
     )
     tube = args.clean or f"{TUBE_BEGINNING}{os.getpid()}-{secrets.token_hex(4)}"
     plan = _plan(args, tube)
-    with connect(args) as queue:
+    with connect(args) as queue, _signals_interrupt():
         bench = Bench(args, build_load(), target, plan)
         if args.clean:
-            with _signals_interrupt():
-                _print_removed(args, bench.empty_tube())
+            _print_removed(args, bench.empty_tube())
             return 0
         version = queue.stats().version
-        with _signals_interrupt(), bench.leaving_nothing():
+        with bench.leaving_nothing():
             bench.try_one_job(queue)
             outcome = bench.measure()
     if args.json:
