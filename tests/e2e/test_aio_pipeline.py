@@ -13,6 +13,9 @@ from tests.e2e.misbehaving import answering, misbehaving
 from tests.e2e.on_a_loop import on_a_loop
 from tests.peers import RunningServer
 
+#: The client is the same in both builds.
+pytestmark = pytest.mark.any_build
+
 
 def connecting(server: RunningServer) -> aio.Connection:
     return aio.Connection(server.host, server.port, io_timeout=10)

@@ -8,6 +8,9 @@ import pytest
 
 from tests.peers import RunningServer
 
+#: The client is the same in both builds.
+pytestmark = pytest.mark.any_build
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -16,6 +16,9 @@ from tests.e2e.both_clients import CLIENTS, Connect
 from tests.e2e.misbehaving import answering, misbehaving
 from tests.peers import free_port
 
+#: The client is the same in both builds.
+pytestmark = pytest.mark.any_build
+
 
 @pytest.fixture(params=CLIENTS.values(), ids=list(CLIENTS))
 def connect(request: pytest.FixtureRequest) -> Connect:
