@@ -205,8 +205,7 @@ def test_what_cannot_be_removed_is_told(beanrow_server: RunningServer) -> None:
         _, said = process.communicate(timeout=TIMEOUT_S)
     address = f"{beanrow_server.host}:{beanrow_server.port}"
     assert said.startswith(
-        "beanrow bench: the server closed a connection; "
-        f"jobs may be left in the tube {tube} ("
+        f"beanrow bench: the server closed a connection; jobs may be left in the tube {tube} ("
     )
     assert said.endswith(f"; to remove them: beanrow bench -s {address} --clean {tube}\n")
     assert said.count("\n") == 1
