@@ -51,8 +51,8 @@ class Dispatcher:
         #: The moment of this tick; the caller sets it.
         self.now_ns = 0
 
-    # A table, if a long one; compiled, it takes 3% less of the time of a command than a list of
-    # bound methods.
+    # A table, if a long one; compiled, a list of bound methods takes 2 to 3% more of the time of a
+    # command.
     def execute(self, session: Session, command: Command) -> bytes | LongReply | None:  # noqa: C901
         """Do what a client asks. None: there is no reply now (it waits, or it quits)."""
         self.counts[command.counts_as] += 1
